@@ -51,7 +51,7 @@ bench: .venv/dev install ## Measure uploads against the plain Flask way
 .PHONY: test-unit test-js test-browser test-engines test-large check-wheel check-without-node
 test-unit: .venv/dev install ## Python alone: rules, storage, records, HTTP
 	@echo "== Unit and HTTP tests"
-	$(PYTEST) -m "not browser and not engines and not large"
+	$(PYTEST) -m "not browser and not engines and not large and not wheel"
 
 # The files are named because versions of node differ in what a folder means to `node --test`.
 test-js: .venv/installed $(VENDOR)/dropzone-min.js ## The JavaScript modules in node
@@ -70,13 +70,9 @@ test-large: .venv/dev install ## Gigabytes: what is written and what memory grow
 	@echo "== Large uploads"
 	$(PYTEST) -m large
 
-# Only sources may decide what is in the wheel: not what an earlier build or install left lying about.
 check-wheel: .venv/dev install ## Build sdist and wheel, and use the wheel outside the checkout
 	@echo "== Wheel"
-	rm -rf build dist dropzone_app.egg-info
-	$(VENV)/python -m build --outdir dist . > dist.log 2>&1 || { cat dist.log; rm dist.log; exit 1; }
-	@rm -f dist.log
-	$(VENV)/python tools/check_wheel.py dist/*.whl
+	$(PYTEST) -m wheel
 
 check-without-node: install ## Set up a copy where the machine has neither node nor npm
 	@echo "== Set-up without node"

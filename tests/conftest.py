@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support import LiveServer, is_loopback, missing
 
-FOLDER_MARKERS = ("browser", "engines", "large")
+FOLDER_MARKERS = ("browser", "engines", "large", "wheel")
 
 # Root cannot have Chromium's sandbox; the others keep it from calling home.
 CHROMIUM_FLAGS = [
@@ -52,8 +52,10 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     with ExitStack() as stack:
 
         def start(folder: Path | None = None, **options: Any) -> LiveServer:
-            server = LiveServer(folder or tmp_path_factory.mktemp("server"), **options)
-            return stack.enter_context(server)
+            server = stack.enter_context(LiveServer(folder or tmp_path_factory.mktemp("server"), **options))
+            # Captured, so that pytest shows it with a test that failed and with no other.
+            stack.callback(lambda: print(f"--- {server.url} printed\n{server.log()}"))
+            return server
 
         yield start
 
@@ -68,9 +70,11 @@ def chromium_executable() -> str:
             return found
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
-    if Path(own).exists():
-        return own
-    missing("No Chromium is installed; `make test` installs it as root on Debian, else through Playwright.")
+    if not Path(own).exists():
+        missing(
+            "No Chromium is installed; `make test` installs it as root on Debian, else through Playwright."
+        )
+    return own
 
 
 @pytest.fixture(scope="session")
@@ -86,11 +90,11 @@ def browser(chromium_executable: str) -> Iterator[Any]:
 
 @pytest.fixture
 def new_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
-    """Open watched pages, each in a fresh context: `new_page(color_scheme="dark", java_script_enabled=False)`.
+    """Open watched pages, each in a fresh context: `new_page(color_scheme="dark", java_script_enabled=False)`
 
     The test fails when one of them had a script error, a console error, a violation of its content security
-    policy, a script, style or picture that was not served, or a request to any host but this machine. The marker
-    `expect_console_errors` lets errors pass (given patterns: only those), never a request elsewhere.
+    policy, a script, style or picture that was not served, or a request to any host but this machine. The
+    marker `expect_console_errors` lets errors pass (given patterns: only those), never a request elsewhere.
     """
     errors: list[str] = []
     elsewhere: list[str] = []

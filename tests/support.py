@@ -1,5 +1,6 @@
-"""What tests share that is no fixture: the real server as a process, free ports, and programs that may be missing."""
+"""What tests share that is no fixture: the real server as a process, free ports, programs that may be missing."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,7 +13,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import NoReturn, Self
 
 import pytest
@@ -127,20 +127,16 @@ class LiveServer:
         if not self._process:
             return
         self._process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
     def kill(self) -> None:
         """End the server and its workers at once, without a chance to tidy up."""
         if not self._process:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         self._process = None
 
@@ -152,14 +148,12 @@ class LiveServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
-        if error is not None and (log := self.log()):
-            print(f"--- what the server printed\n{log}", file=sys.stderr)
 
 
 def is_loopback(url: str) -> bool:
     """Whether a request to this URL stays on this machine (or needs no network at all)."""
-    return bool(re.match(r"(data|blob|about|chrome-error):|(https?|wss?)://(127\.|localhost[:/]|\[::1\])", url))
+    return bool(
+        re.match(r"(data|blob|about|chrome-error):|(https?|wss?)://(127\.|localhost[:/]|\[::1\])", url)
+    )
