@@ -1,0 +1,198 @@
+"""Batch uploads by drag and drop for Flask: every file gets its own verdict.
+
+from flask import Flask
+from dropzone_app import IMAGES, Uploads, UploadSet
+
+app = Flask(__name__)
+app.config["SECRET_KEY"] = "…"
+uploads = Uploads(app, UploadSet("photos", IMAGES, max_file_size="10 MB"))
+# in a template: {{ uploads.zone("photos") }}
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, current_app
+from flask_dropzone import Dropzone
+from flask_wtf.csrf import CSRFProtect
+from markupsafe import Markup
+
+from . import cli, security
+from .config import DEFAULTS, SettingError, Settings, absolute_sqlite
+from .errors import Rejected
+from .intake.request import UploadRequestMixin
+from .kinds import ARCHIVES, AUDIO, DATA, DOCUMENTS, IMAGES, TEXT, VIDEO
+from .records import Records
+from .storage import open_storage
+from .uploads import Site, UploadSet
+from .views import finish_answers, make_blueprint, pages
+
+__all__ = [
+    "ARCHIVES",
+    "AUDIO",
+    "DATA",
+    "DOCUMENTS",
+    "IMAGES",
+    "TEXT",
+    "VIDEO",
+    "Rejected",
+    "SettingError",
+    "UploadSet",
+    "Uploads",
+    "create_app",
+]
+
+
+class Uploads:
+    """The extension: upload sets of an app, their routes, and :meth:`zone` for its templates.
+
+    ``owner`` names who is asking (``lambda: current_user.get_id()``), None when nobody is signed in;
+    by default every session is an owner of its own. The app brings its own ``SECRET_KEY``.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *sets: UploadSet,
+        url_prefix: str | None = None,
+        owner: security.Owner = security.owner_of_session,
+    ) -> None:
+        if app is not None:
+            self.init_app(app, *sets, url_prefix=url_prefix, owner=owner)
+
+    def init_app(
+        self,
+        app: Flask,
+        *sets: UploadSet,
+        url_prefix: str | None = None,
+        owner: security.Owner = security.owner_of_session,
+    ) -> None:
+        """Set up ``app``: one set called "files" where none is given. SettingError says what cannot be used."""
+        _set_up(app, sets or (UploadSet("files"),), url_prefix=url_prefix, owner=owner, with_index=False)
+        app.jinja_env.globals["uploads"] = self
+
+    def zone(self, name: str | None = None) -> Markup:
+        """The drop zone of a set (the first one without a name). Rejected for a set nobody declared."""
+        site: Site = current_app.extensions["uploads"]
+        return pages.zone(site.upload_set(name))
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """The upload page as an app of its own: defaults, then ``FLASK_…`` from the environment, then ``config``.
+
+    Files go to ``./uploads``, records to ``./instance/app.sqlite``, unless told otherwise; a secret key is
+    made beside the database where none is given. SettingError says what cannot be used.
+    """
+    # Flask-Dropzone hangs its own files below static_url_path; ours come from the blueprint.
+    app = Flask(__name__, static_folder=None, static_url_path="/static", template_folder=None)
+    app.config.from_mapping(DEFAULTS)
+    # A page left open for weeks still knows its files; only an answer that changes the session sets the cookie.
+    app.config.from_mapping(SESSION_COOKIE_SAMESITE="Lax", SESSION_REFRESH_EACH_REQUEST=False)
+    app.config.from_prefixed_env("FLASK")
+    app.config.from_mapping(config)
+    if not app.config.get("SECRET_KEY"):
+        app.config["SECRET_KEY"] = _kept_secret(str(app.config["UPLOADS_DATABASE"]))
+    uploads = Uploads()
+    _set_up(
+        app, (UploadSet("files"),), url_prefix=None, owner=security.owner_of_lasting_session, with_index=True
+    )
+    app.jinja_env.globals["uploads"] = uploads
+    return app
+
+
+def _set_up(
+    app: Flask,
+    sets: tuple[UploadSet, ...],
+    *,
+    url_prefix: str | None,
+    owner: security.Owner,
+    with_index: bool,
+) -> None:
+    for key, value in DEFAULTS.items():
+        app.config.setdefault(key, value)
+    settings = Settings.from_config(app.config)
+    if not app.config.get("SECRET_KEY"):
+        raise SettingError("SECRET_KEY is not set; sessions and CSRF tokens are signed with it.")
+    names = [upload_set.name for upload_set in sets]
+    if len(set(names)) < len(names):
+        raise SettingError(f"Two upload sets have the same name: {', '.join(sorted(names))}.")
+    if "csrf" not in app.extensions:
+        CSRFProtect(app)
+    if "dropzone" not in app.extensions:
+        Dropzone(app)
+    storage = open_storage(settings.storage, durable=settings.durable, digest=settings.digest)
+    records = Records(_with_folder(settings.database), durable=settings.durable)
+    site = Site(
+        settings=settings,
+        sets={upload_set.name: upload_set for upload_set in sets},
+        rules={upload_set.name: upload_set.rules(settings) for upload_set in sets},
+        storage=storage,
+        records=records,
+    )
+    site.recover()
+    app.extensions["uploads"] = site
+    app.extensions["uploads_owner"] = owner
+    app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
+    blueprint = make_blueprint(url_prefix, with_index=with_index)
+    _refuse_taken_rules(app, blueprint, url_prefix)
+    app.register_blueprint(blueprint)
+    app.extensions["csrf"].exempt(blueprint)
+    finish_answers(app, blueprint, everywhere=with_index)
+    app.cli.add_command(cli.uploads)
+
+
+def _refuse_taken_rules(app: Flask, blueprint: Any, url_prefix: str | None) -> None:
+    """SettingError where a route of the host's would hide one of ours, or the other way round."""
+    probe = Flask("probe", static_folder=None)
+    probe.register_blueprint(blueprint)
+    ours = {(rule.rule, method) for rule in probe.url_map.iter_rules() for method in rule.methods or ()}
+    theirs = {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+    taken = sorted({rule for rule, method in ours & theirs if method not in {"OPTIONS", "HEAD"}})
+    if taken:
+        raise SettingError(
+            f"The app already has the route {taken[0]}; give Uploads another url_prefix "
+            f"(it is {url_prefix or ''!r}), for example url_prefix='/files-in'."
+        )
+
+
+def _with_folder(url: str) -> str:
+    """The database URL, absolute, with the folder of a SQLite file made."""
+    url = absolute_sqlite(url)
+    path = url.removeprefix("sqlite:///")
+    if path != url and path and not path.startswith(":"):
+        try:
+            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(
+                f"UPLOADS_DATABASE: {Path(path).parent} cannot be made: {error.strerror}."
+            ) from error
+    return url
+
+
+def _kept_secret(database: str) -> str:
+    """A secret key kept beside the database, mode 0600: made once, whichever process comes first."""
+    url = _with_folder(database)
+    path = (
+        Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:////") else Path("instance/app.sqlite")
+    )
+    kept = path.absolute().parent / "secret_key"
+    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not kept.exists():
+        draft = kept.with_name(f"secret_key.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, kept)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return kept.read_text()

@@ -1,0 +1,69 @@
+"""``python -m dropzone_app``: the upload page behind the documented server, granian, on loopback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+
+from granian import Granian
+from granian.constants import Interfaces
+
+from . import create_app
+from .config import SettingError
+from .uploads import Site
+
+#: Requests that one worker serves at once; a slow client holds one of them.
+THREADS = 16
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until stopped; 1 with a sentence when a setting cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dropzone_app",
+        description="Serve the upload page. Settings come from FLASK_… variables.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=5000, help="port to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=min(os.cpu_count() or 1, 4), help="processes (default: %(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        # Made once before any worker: a bad setting stops here, and the tables are there for all of them.
+        app = create_app()
+    except SettingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    site: Site = app.extensions["uploads"]
+    site.records.close()
+    _raise_descriptor_limit()
+    address = f"[{options.host}]" if ":" in options.host else options.host
+    print(f"Upload page  http://{address}:{options.port}/")
+    print(f"Files        {site.storage}")
+    print(f"Records      {site.records}")
+    print("Ctrl+C stops it.", flush=True)
+    Granian(
+        "dropzone_app:create_app",
+        factory=True,
+        address=options.host,
+        port=options.port,
+        interface=Interfaces.WSGI,
+        workers=options.workers,
+        blocking_threads=THREADS,
+        log_level="warning",  # type: ignore[arg-type]
+        websockets=False,
+    ).serve()
+    return 0
+
+
+def _raise_descriptor_limit() -> None:
+    """Every part of a batch in flight is an open file; the usual soft limit of 1,024 is for another age."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""Every setting once: its default, its unit, and why.
+
+Ours begin with ``UPLOADS_``; Flask's, Flask-WTF's and Flask-Dropzone's keep their documented meaning.
+Sizes are bytes, as a number or as ``"10 MB"`` (1000-based; ``"10 MiB"`` is 1024-based).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used. The sentence names the setting and what it takes."""
+
+
+class Size(int):
+    """A number of bytes that is shown as people read it: ``str(Size(12_100_000)) == "12.1 MB"``."""
+
+    def __str__(self) -> str:
+        if self < 1000:
+            return "1 byte" if self == 1 else f"{int(self)} bytes"
+        # Rounding comes first: 999,999 bytes are 1 MB, not 1000 KB.
+        power = next((power for power in range(1, 5) if round(self / 1000**power) < 1000), 5)
+        value = self / 1000**power
+        digits = f"{value:.0f}" if value >= 99.95 else f"{value:.1f}".removesuffix(".0")
+        return f"{digits} {'KMGTP'[power - 1]}B"
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
+_UNITS = {"": 1, "B": 1}
+for _power, _letter in enumerate("KMGTP", start=1):
+    _UNITS |= {_letter: 1000**_power, f"{_letter}B": 1000**_power, f"{_letter}IB": 1024**_power}
+
+
+def parse_size(setting: str, value: object) -> Size:
+    """Bytes from ``10485760``, ``"10 MB"``, ``"10 MiB"`` or ``"0.5 GB"``; SettingError names ``setting``."""
+    match = (
+        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+        else None
+    )
+    unit = _UNITS.get(match[2].upper()) if match else None
+    size = Size(float(match[1]) * unit) if match and unit else 0
+    if size < 1:
+        raise SettingError(
+            f"{setting} must be a size such as 10485760 or '10 MB', and more than nothing; it is {value!r}."
+        )
+    return Size(size)
+
+
+def parse_flag(setting: str, value: object) -> bool:
+    """A bool from true, yes, on, 1 and their opposites, in any case; SettingError names ``setting``."""
+    word = str(value).strip().lower()
+    if word in {"true", "yes", "on", "1"}:
+        return True
+    if word in {"false", "no", "off", "0"}:
+        return False
+    raise SettingError(f"{setting} must be true or false; it is {value!r}.")
+
+
+def parse_count(setting: str, value: object) -> int:
+    """A whole number of at least 1; SettingError names ``setting``."""
+    if isinstance(value, bool) or not re.fullmatch(r"\s*[1-9]\d{0,8}\s*", str(value), re.ASCII):
+        raise SettingError(f"{setting} must be a whole number of at least 1; it is {value!r}.")
+    return int(str(value))
+
+
+def parse_extensions(setting: str, value: object) -> tuple[str, ...]:
+    """Extensions in lower case without the dot, from ``"png, jpg"`` or any iterable of them."""
+    words = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
+    try:
+        found = dict.fromkeys(str(word).strip().lstrip(".").lower() for word in words)  # type: ignore[attr-defined]
+    except TypeError:
+        found = {}
+    if not found or not all(re.fullmatch(r"\w[\w+-]{0,15}", word) for word in found):
+        raise SettingError(f"{setting} must be extensions such as 'png,jpg,pdf'; it is {value!r}.")
+    return tuple(found)
+
+
+#: A file of 5 GB goes through one request when nothing is set; chunks come with their own, smaller, bodies.
+MAX_FILE_SIZE = Size(5_000_000_000)
+
+#: What a body needs beside its files: part headers, and a uuid, size, digest and path for each part.
+BODY_OVERHEAD = 1 << 20
+
+#: Files of one request. Dropzone holds as many in flight, and an open descriptor each on the server.
+MAX_PARTS = 100
+
+#: Bytes of one form field that is not a file. Flask's own setting MAX_FORM_MEMORY_SIZE wins where it is lower.
+MAX_FIELD_SIZE = 64 * 1024
+
+#: Requests that the page keeps in flight at once.
+PARALLEL_REQUESTS = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one app, read and checked once, at start."""
+
+    storage: str
+    database: str
+    #: Whether an answer waits until disk and database have the bytes (fsync).
+    durable: bool
+    #: Whether every file gets a SHA-256.
+    digest: bool
+    #: None: the default kinds.
+    types: tuple[str, ...] | None
+    max_file_size: Size
+    #: Bytes of all parts of one request. None: only MAX_CONTENT_LENGTH holds.
+    max_total_size: Size | None
+    #: Files of one drop. None: any number.
+    max_files: int | None
+    max_parts: int
+    max_content_length: Size
+    #: The name of the file field, Dropzone's ``paramName``.
+    field: str
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Settings:
+        """Read ``config``; SettingError with a sentence for the first value that cannot be used."""
+
+        def optional(key: str, parse: Any) -> Any:
+            value = config.get(key)
+            return None if value is None or value == "" else parse(key, value)
+
+        max_file_size = optional("UPLOADS_MAX_FILE_SIZE", parse_size) or MAX_FILE_SIZE
+        max_content_length = optional("MAX_CONTENT_LENGTH", parse_size)
+        field = str(config.get("DROPZONE_INPUT_NAME") or "file")
+        if not re.fullmatch(r"[A-Za-z][\w.-]{0,63}", field) or field in FIELDS:
+            raise SettingError(
+                f"DROPZONE_INPUT_NAME must be a plain name other than {', '.join(FIELDS)}; it is {field!r}."
+            )
+        digest = str(config.get("UPLOADS_DIGEST") or "none").lower()
+        if digest not in {"sha256", "none"}:
+            raise SettingError(f"UPLOADS_DIGEST must be 'sha256' or 'none'; it is {digest!r}.")
+        return cls(
+            storage=str(config["UPLOADS_STORAGE"]),
+            database=str(config["UPLOADS_DATABASE"]),
+            durable=parse_flag("UPLOADS_DURABLE", config["UPLOADS_DURABLE"]),
+            digest=digest == "sha256",
+            types=optional("UPLOADS_TYPES", parse_extensions),
+            max_file_size=max_file_size,
+            max_total_size=optional("UPLOADS_MAX_TOTAL_SIZE", parse_size),
+            max_files=optional("UPLOADS_MAX_FILES", parse_count),
+            max_parts=optional("UPLOADS_MAX_PARTS", parse_count) or MAX_PARTS,
+            max_content_length=max_content_length or Size(max_file_size + BODY_OVERHEAD),
+            field=field,
+        )
+
+    @property
+    def max_form_parts(self) -> int:
+        """Parts and fields of one request: a file may bring uuid, size, sha256 and path with it."""
+        return 5 * self.max_parts + 20
+
+
+#: Fields that may stand beside a part, with or without its index.
+FIELDS = ("uuid", "size", "sha256", "path")
+
+#: What holds where nothing is set. Paths are relative to the folder the app is started in.
+DEFAULTS: dict[str, Any] = {
+    "UPLOADS_STORAGE": "file:uploads",
+    "UPLOADS_DATABASE": "sqlite:///instance/app.sqlite",
+    "UPLOADS_DURABLE": True,
+    "UPLOADS_DIGEST": "sha256",
+    "UPLOADS_TYPES": None,
+    "UPLOADS_MAX_FILE_SIZE": None,
+    "UPLOADS_MAX_TOTAL_SIZE": None,
+    "UPLOADS_MAX_FILES": None,
+    "UPLOADS_MAX_PARTS": None,
+}
+
+
+def absolute_sqlite(url: str) -> str:
+    """A SQLite URL with its path made absolute; any other URL as it is."""
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or url == prefix or url.startswith(f"{prefix}:memory:"):
+        return url
+    return prefix + str(Path(url.removeprefix(prefix)).absolute())

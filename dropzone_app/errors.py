@@ -1,0 +1,175 @@
+"""Every sentence a client can get, in one table, and the one exception that carries them.
+
+A sentence names the reason, the limit and what to do. It begins in lower case where it may follow a
+file's name (``"huge.png": the file is 12.1 MB; …``); :attr:`Rejected.sentence` is the form that stands alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from typing import NamedTuple
+
+
+class Message(NamedTuple):
+    """A row of the table: HTTP status and sentence, with ``{placeholders}``."""
+
+    status: int
+    text: str
+
+
+#: The browser reads the same rows (see ``options["messages"]`` of a zone), so that one fact has one sentence.
+MESSAGES: dict[str, Message] = {
+    # One part. The other parts of its batch are not touched by it.
+    "empty_name": Message(400, "the file has no usable name; rename it and send it again."),
+    "no_extension": Message(415, "files without an extension are not accepted here. Accepted: {accepted}."),
+    "extension": Message(415, ".{extension} files are not accepted here. Accepted: {accepted}."),
+    "too_large": Message(413, "the file is {size}; the limit is {limit}."),
+    "empty_file": Message(422, "the file is empty; an empty {kind} file cannot be opened."),
+    "not_the_kind": Message(
+        415, "the file is named .{extension}, but its content is not {kind}; choose another file."
+    ),
+    "other_kind": Message(
+        415,
+        "the file is named .{extension}, but its content is {found}, not {kind}; "
+        "give it its right name or choose another file.",
+    ),
+    "not_text": Message(
+        415, "the file is named .{extension}, but its content is not text; choose another file."
+    ),
+    "size_differs": Message(400, "{received} arrived, but {declared} were announced; send the file again."),
+    "digest_differs": Message(
+        422, "what arrived is not what was announced (its SHA-256 differs); send the file again."
+    ),
+    "bad_field": Message(400, 'the value of the field "{field}" must be {expected}.'),
+    "uuid_taken": Message(
+        409, "another file was already stored under this upload's uuid; drop the file again."
+    ),
+    "uuid_busy": Message(
+        409, "this file is just being stored by another request; try again in a few seconds."
+    ),
+    "batch_refused": Message(
+        422, "not stored, because another file of this batch was refused and they belong together."
+    ),
+    # A whole request. Nothing of it was stored.
+    "no_file": Message(400, "No file arrived, or the upload was cut off; send the files again."),
+    "malformed": Message(
+        400, "The upload was cut off or is malformed, and nothing was stored; send the files again."
+    ),
+    "wrong_field": Message(
+        400, 'The file field "{field}" is not known here; name it "{name}" or "{name}[0]".'
+    ),
+    "too_many_parts": Message(
+        413, "One request may hold {limit} files at most, and nothing was stored; send fewer at a time."
+    ),
+    "too_many_files": Message(
+        422, "At most {limit} files may be uploaded at once, and nothing was stored; choose fewer."
+    ),
+    "total_too_large": Message(
+        413,
+        "The files of one request may have {limit} together, and nothing was stored; send fewer at a time.",
+    ),
+    "too_many_fields": Message(
+        413, "One request may hold {limit} form fields at most, and nothing was stored; send fewer."
+    ),
+    "field_too_large": Message(
+        413, 'The form field "{field}" is longer than {limit}, and nothing was stored; shorten it.'
+    ),
+    "body_too_large": Message(
+        413, "The upload is {size}; the limit for one request is {limit}. Send fewer or smaller files."
+    ),
+    "body_over_limit": Message(
+        413, "The upload is larger than {limit}, the limit for one request. Send fewer or smaller files."
+    ),
+    "not_multipart": Message(415, "Uploads must be sent as a multipart/form-data form with a boundary."),
+    "content_encoding": Message(415, "Uploads must be sent without Content-Encoding."),
+    "foreign_origin": Message(
+        403, "Uploads from another site ({origin}) are not accepted; open the upload page itself."
+    ),
+    "csrf_missing": Message(400, "The CSRF token is missing; reload the page and try again."),
+    "csrf_expired": Message(400, "The CSRF token has expired; reload the page and try again."),
+    "csrf_invalid": Message(
+        400, "The CSRF token is not valid for this session; reload the page and try again."
+    ),
+    "csrf_session": Message(
+        400, "The session has no CSRF token (are cookies allowed?); reload the page and try again."
+    ),
+    "unknown_set": Message(404, 'There is no upload set called "{name}".'),
+    "unknown_file": Message(404, "There is no such file here, or it is not yours."),
+    "unknown_batch": Message(404, "There is no such batch here, or it is older than a day."),
+    "bad_cursor": Message(400, "This page of the list cannot be found; begin again at the first page."),
+    # What the server or the framework says; found by status where Flask raises them.
+    "bad_request": Message(400, "The request could not be understood; reload the page and try again."),
+    "signed_out": Message(401, "You are signed out; sign in again and repeat the upload."),
+    "forbidden": Message(403, "You may not do this here."),
+    "not_found": Message(404, "There is nothing at this address."),
+    "method": Message(405, "This address does not take {method} requests."),
+    "length_required": Message(411, "The upload must say its length; send it with Content-Length."),
+    "range": Message(416, "The file does not have the range of bytes that was asked for."),
+    "too_often": Message(429, "Too many uploads at the moment; wait a little and try again."),
+    "internal": Message(500, "Something went wrong on the server, and nothing was stored; try again."),
+    "unavailable": Message(
+        503, "The server cannot store files at the moment, and nothing was stored; try again later."
+    ),
+    "disk_full": Message(
+        507, "The server has no room left, and nothing was stored; try again later or tell its owner."
+    ),
+}
+
+#: The row that speaks for an HTTP error which came from the framework.
+BY_STATUS: dict[int, str] = {
+    400: "bad_request",
+    401: "signed_out",
+    403: "forbidden",
+    404: "not_found",
+    405: "method",
+    411: "length_required",
+    413: "body_over_limit",
+    415: "not_multipart",
+    416: "range",
+    429: "too_often",
+    500: "internal",
+    503: "unavailable",
+    507: "disk_full",
+}
+
+
+class Rejected(Exception):
+    """A refusal: one sentence for the person, and the HTTP status it is answered with.
+
+    A check of your own raises ``Rejected("PNG only!")``; the table's rows are raised by
+    :meth:`because`. ``code`` is the row's name, ``"custom"`` for a sentence of your own.
+    """
+
+    def __init__(self, text: str, status: int = 400, code: str = "custom") -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"a refusal has a 4xx or 5xx status, not {status}")
+        # A refusal is one line of the answer: a line break in it could begin another part's line.
+        text = re.sub(r"\s+", " ", text).strip() or MESSAGES["bad_request"].text
+        super().__init__(text)
+        self.text = text
+        self.status = status
+        self.code = code
+
+    @classmethod
+    def because(cls, code: str, **values: object) -> Rejected:
+        """The table's row ``code``, its placeholders filled from ``values``. KeyError for an unknown row."""
+        message = MESSAGES[code]
+        return cls(message.text.format(**values), message.status, code)
+
+    @property
+    def sentence(self) -> str:
+        """The text as it stands alone: with a capital letter."""
+        return self.text[:1].upper() + self.text[1:]
+
+
+#: No room: the disk (ENOSPC), the user's share of it (EDQUOT), or the largest file it can hold (EFBIG).
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def from_os_error(error: OSError) -> Rejected:
+    """The refusal for a failure of disk or storage: 507 where room is missing, else 503.
+
+    The error's own text is not told: it holds paths.
+    """
+    return Rejected.because("disk_full" if error.errno in FULL else "unavailable")

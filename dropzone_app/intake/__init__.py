@@ -1,0 +1,96 @@
+"""How bytes come in: a part is staged and screened while it arrives."""
+
+from __future__ import annotations
+
+from typing import IO, BinaryIO, cast
+
+from werkzeug.datastructures import FileStorage, Headers
+
+from ..checks import Rules, Screening
+from ..errors import Rejected
+from ..naming import display_name
+from ..storage import StagedFile, Storage
+
+
+class Part(FileStorage):
+    """One file of a request: ``filename`` (cleaned), ``size``, ``head``, ``sha256`` and :meth:`open`.
+
+    Bytes go to the storage's staging area as they pass; from the moment the part is refused they go nowhere.
+    """
+
+    staged: StagedFile | None
+
+    def __init__(
+        self, rules: Rules, storage: Storage, *, key: str, filename: str, headers: Headers | None = None
+    ) -> None:
+        #: The name as it was sent.
+        self.sent_name = filename
+        cleaned = display_name(filename)
+        self._screening = Screening(rules, cleaned)
+        self.staged = None if self._screening.rejected else storage.stage()
+        super().__init__(cast(IO[bytes], self.staged), filename=cleaned, name=key, headers=headers)
+
+    @property
+    def size(self) -> int:
+        """Bytes that arrived, also of a refused part."""
+        return self._screening.size
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes, up to 1,024."""
+        return self._screening.head
+
+    @property
+    def sha256(self) -> str | None:
+        """Hex digest of what arrived; None where none is kept."""
+        return self.staged.sha256 if self.staged else None
+
+    @property
+    def rejected(self) -> Rejected | None:
+        return self._screening.rejected
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes. OSError where the disk is full or failing."""
+        if self._screening.feed(data):
+            assert self.staged
+            self.staged.write(data)
+        else:
+            self.discard()
+
+    def finish(self) -> None:
+        """All bytes were there."""
+        if self._screening.finish():
+            self.discard()
+
+    def reject(self, rejected: Rejected) -> None:
+        """Refuse the part for what was found after it had arrived."""
+        self._screening.rejected = rejected
+        self.discard()
+
+    def discard(self) -> None:
+        """Let go of the bytes. Idempotent."""
+        if self.staged is not None:
+            self.staged.close()
+            self.staged = None
+
+    def open(self) -> BinaryIO:
+        """The bytes, from the beginning. ValueError once the part is refused."""
+        if self.staged is None:
+            raise ValueError("the part was refused; its bytes are gone")
+        return self.staged.open()
+
+    def close(self) -> None:
+        self.discard()
+
+
+def receive_part(storage: Storage, rules: Rules, file: FileStorage) -> Part:
+    """A part from a file that another parser has already received: its bytes are copied."""
+    part = Part(rules, storage, key=file.name or "file", filename=file.filename or "", headers=file.headers)
+    try:
+        while data := file.stream.read(1 << 20):
+            part.feed(data)
+        part.finish()
+    except BaseException:
+        part.discard()
+        raise
+    return part

@@ -1,0 +1,239 @@
+"""A request's body, read once: ``request.files`` of our endpoints comes from a strict parser that stages parts.
+
+The parser is :class:`multipart.PushMultipartParser`. Werkzeug's own (3.1.5 to 3.1.9) adds a stray byte to the
+last file of some bodies, takes a cut body for an empty one, and writes every byte twice (pallets/werkzeug#3285).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from flask import Request
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
+from werkzeug.datastructures import Headers, MultiDict
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
+
+from ..checks import Rules
+from ..config import MAX_FIELD_SIZE, Settings, Size
+from ..errors import Rejected
+from ..naming import shown
+from ..storage import Storage
+from . import Part
+
+# One read of the input. gunicorn copies its whole read-ahead on every read, so that small ones are dear.
+_CHUNK = 1 << 20
+
+# A refused body is still read, so that the client sees the answer and not a reset; but not without end.
+DRAIN_BYTES = 1 << 30
+DRAIN_SECONDS = 30.0
+
+
+class Body:
+    """A request's body: what was read of it, and what is left."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._read: Callable[[int], bytes] = environ["wsgi.input"].read
+        length = environ.get("CONTENT_LENGTH") or ""
+        #: Bytes left to read; None where only the server knows the end (chunked).
+        self.left: int | None = int(length) if length.isascii() and length.isdigit() else 0
+        if not length and environ.get("wsgi.input_terminated"):
+            self.left = None
+
+    @staticmethod
+    def of(request: Request) -> Body:
+        """The one Body of this request."""
+        body = request.environ.get("dropzone_app.body")
+        if body is None:
+            body = request.environ["dropzone_app.body"] = Body(request.environ)
+        return cast(Body, body)
+
+    def read(self, size: int = _CHUNK) -> bytes:
+        """The next bytes; b"" at the end, and when the client went away."""
+        if self.left is not None:
+            size = min(size, self.left)
+        try:
+            data = self._read(size) if size else b""
+        except OSError:
+            data = b""
+        if not data:
+            self.left = 0
+        elif self.left is not None:
+            self.left -= len(data)
+        return data
+
+    def drain(self) -> None:
+        """Read and forget what is left, within :data:`DRAIN_BYTES` and :data:`DRAIN_SECONDS`."""
+        budget, deadline = DRAIN_BYTES, time.monotonic() + DRAIN_SECONDS
+        while self.left != 0 and budget > 0 and time.monotonic() < deadline:
+            budget -= len(self.read())
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What the parser must know of the endpoint it parses for."""
+
+    settings: Settings
+    rules: Rules
+    storage: Storage
+
+
+class UploadRequestMixin(Request):
+    """Over an app's own request class: parses for our endpoints, and leaves every other request alone."""
+
+    #: Set by the endpoint's guard before anything touches the body.
+    intake: Intake | None = None
+    _refused: Rejected | None = None
+
+    def make_form_data_parser(self) -> FormDataParser:
+        if self.intake is None:
+            return super().make_form_data_parser()
+        return _PartParser(self, self.intake)
+
+
+class _PartParser(FormDataParser):
+    """Parses a multipart form into fields and staged :class:`Part`s.
+
+    Rejected for what makes the whole request unusable; then nothing stays staged.
+    """
+
+    def __init__(self, request: UploadRequestMixin, intake: Intake) -> None:
+        super().__init__(cls=request.parameter_storage_class)
+        self._request = request
+        self._intake = intake
+        settings = intake.settings
+        self._field_limit = min(MAX_FIELD_SIZE, request.max_form_memory_size or MAX_FIELD_SIZE)
+        self._field_name = re.compile(re.escape(settings.field) + r"(?:\[[0-9]{0,9}\])?")
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        mimetype: str,
+        content_length: int | None,
+        options: dict[str, str] | None = None,
+    ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, Any]]:
+        boundary = (options or {}).get("boundary", "")
+        if mimetype != "multipart/form-data" or not boundary or not boundary.isascii():
+            raise Rejected.because("not_multipart")
+        if self._request._refused is not None:
+            # Somebody asks again after the refusal; the rest of the body is no form.
+            raise self._request._refused
+        parts: list[Part] = []
+        try:
+            fields = self._parse(boundary, parts)
+        except BaseException as error:
+            for part in parts:
+                part.discard()
+            if isinstance(error, Rejected):
+                self._request._refused = error
+            raise
+        # The parser names the empty input of a form without a choice: a part without name and bytes is none.
+        named = [part for part in parts if part.filename or part.size or part.sent_name]
+        return stream, self.cls(fields), self.cls([(part.name or "", part) for part in named])
+
+    def _parse(self, boundary: str, parts: list[Part]) -> list[tuple[str, str]]:
+        """Read the body; parts go into ``parts`` as they begin, so that a failure can let go of them."""
+        settings = self._intake.settings
+        body = Body.of(self._request)
+        parser = PushMultipartParser(
+            boundary, max_segment_count=settings.max_form_parts, max_header_size=8192
+        )
+        fields: list[tuple[str, str]] = []
+        part: Part | None = None
+        field: _Field | None = None
+        most = self._intake.rules.max_total_size
+        total = received = 0
+        first = True
+        try:
+            while data := body.read():
+                received += len(data)
+                if received > settings.max_content_length:
+                    raise Rejected.because("body_over_limit", limit=settings.max_content_length)
+                if first and not _begins_form(data, boundary):
+                    raise Rejected.because("malformed")
+                first = False
+                for event in parser.parse(data):
+                    if isinstance(event, MultipartSegment):
+                        filename = _filename(event)
+                        if filename is None:
+                            field = _Field(event.name or "", self._field_limit)
+                        else:
+                            part = self._open(event, filename, len(parts))
+                            parts.append(part)
+                    elif event is None:
+                        if part is not None:
+                            part.finish()
+                        elif field is not None:
+                            fields.append((field.name, field.value()))
+                        part = field = None
+                    elif part is not None:
+                        total += len(event)
+                        if most and total > most:
+                            raise Rejected.because("total_too_large", limit=most)
+                        part.feed(event)
+                    elif field is not None:
+                        field.feed(event)
+            if first:
+                raise Rejected.because("no_file")
+            parser.close()
+        except ParserLimitReached as error:
+            if "segment count" in str(error):
+                raise Rejected.because("too_many_fields", limit=settings.max_form_parts) from error
+            raise Rejected.because("malformed") from error
+        except MultipartError as error:
+            raise Rejected.because("malformed") from error
+        return fields
+
+    def _open(self, segment: MultipartSegment, sent: str, before: int) -> Part:
+        """A part for a file segment. Rejected when the whole request is wrong to have it."""
+        key = segment.name or ""
+        if not self._field_name.fullmatch(key):
+            raise Rejected.because("wrong_field", field=shown(key), name=self._intake.settings.field)
+        if before >= self._intake.rules.max_parts:
+            raise Rejected.because("too_many_parts", limit=self._intake.rules.max_parts)
+        return Part(
+            self._intake.rules,
+            self._intake.storage,
+            key=key,
+            filename=sent,
+            headers=Headers(segment.headerlist),
+        )
+
+
+class _Field:
+    """A form field that is not a file, as it arrives."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.name = name
+        self._limit = limit
+        self._value = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._value += data
+        if len(self._value) > self._limit:
+            raise Rejected.because("field_too_large", field=shown(self.name), limit=Size(self._limit))
+
+    def value(self) -> str:
+        try:
+            return self._value.decode()
+        except UnicodeDecodeError as error:
+            raise Rejected.because("malformed") from error
+
+
+def _filename(segment: MultipartSegment) -> str | None:
+    """The filename as sent; None for a field that is not a file."""
+    disposition = segment.header("Content-Disposition", "")
+    if segment.filename is None and "filename*" in disposition:
+        # RFC 7578 forbids this form, and some clients send it all the same for names that are not ASCII.
+        return parse_options_header(disposition)[1].get("filename")
+    return cast("str | None", segment.filename)
+
+
+def _begins_form(data: bytes, boundary: str) -> bool:
+    """Whether a body can begin so. The parser would look for the boundary in all of a body that has none."""
+    start = b"--" + boundary.encode()
+    return data.startswith((start[: len(data)], (b"\r\n" + start)[: len(data)]))

@@ -1,0 +1,210 @@
+"""The one table of kinds: extension, name, media type, preset, and what the first bytes must be.
+
+It drives the checks, the ``accept`` attribute, the sentence under the zone and the served content type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+#: Bytes at the beginning of a file that the table looks at.
+HEAD = 1024
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file, as a person and as a machine know it."""
+
+    #: Said in sentences: "JPEG".
+    name: str
+    media_type: str
+    #: Said where a file is or is not one: "a JPEG image".
+    noun: str
+    #: Alternatives; each is a list of (offset, bytes) that must all be there. Empty: taken by its name.
+    signatures: tuple[tuple[tuple[int, bytes], ...], ...] = ()
+    #: Must decode as text.
+    text: bool = False
+
+    def matches(self, head: bytes) -> bool:
+        """Whether a file that begins with ``head`` can be of this kind."""
+        if not self.signatures or any(
+            all(head.startswith(magic, offset) for offset, magic in alternative)
+            for alternative in self.signatures
+        ):
+            return True
+        # Readers of PDF take up to 1,024 bytes before the header (ISO 32000-1, annex H, note 13).
+        return self.media_type == "application/pdf" and b"%PDF-" in head
+
+
+def _at(*pairs: tuple[int, bytes]) -> tuple[tuple[int, bytes], ...]:
+    return pairs
+
+
+def _begins(*magics: bytes) -> tuple[tuple[tuple[int, bytes], ...], ...]:
+    return tuple(((0, magic),) for magic in magics)
+
+
+def _riff(form: bytes) -> tuple[tuple[tuple[int, bytes], ...], ...]:
+    return (_at((0, b"RIFF"), (8, form)),)
+
+
+def _brands(*brands: bytes) -> tuple[tuple[tuple[int, bytes], ...], ...]:
+    return tuple(_at((4, b"ftyp"), (8, brand)) for brand in brands)
+
+
+_ZIP = _begins(b"PK\x03\x04", b"PK\x05\x06")
+_GZIP = _begins(b"\x1f\x8b")
+_OLE = _begins(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+_XML = _begins(b"<?xml", b"\xef\xbb\xbf<?xml")
+_MPEG_AUDIO = _begins(b"ID3", *(bytes([0xFF, b]) for b in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB)))
+_AAC = _begins(b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9", b"ADIF", b"ID3")
+# QuickTime files of old have no ftyp box; they begin with one of these.
+_QUICKTIME = tuple(_at((4, box)) for box in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"))
+_OFFICE = "application/vnd.openxmlformats-officedocument."
+_ODF = "application/vnd.oasis.opendocument."
+
+_JPEG = Kind("JPEG", "image/jpeg", "a JPEG image", _begins(b"\xff\xd8\xff"))
+_TIFF = Kind("TIFF", "image/tiff", "a TIFF image", _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_HEIC = Kind("HEIC", "image/heic", "a HEIC image", _brands(*_HEIF_BRANDS))
+_MP4 = Kind("MP4", "video/mp4", "an MP4 video", _brands(b""))
+_MPEG = Kind("MPEG", "video/mpeg", "an MPEG video", _begins(b"\0\0\1\xba", b"\0\0\1\xb3", b"\0\0\1\xb0"))
+_OGG = Kind("Ogg", "audio/ogg", "an Ogg file", _begins(b"OggS"))
+_YAML = Kind("YAML", "application/yaml", "a YAML file", text=True)
+
+#: Preset → extension → kind. The order within a preset is the order in sentences.
+PRESETS: dict[str, dict[str, Kind]] = {
+    "IMAGES": {
+        "jpg": _JPEG,
+        "jpeg": _JPEG,
+        "jpe": _JPEG,
+        "jfif": _JPEG,
+        "png": Kind("PNG", "image/png", "a PNG image", _begins(b"\x89PNG\r\n\x1a\n")),
+        "gif": Kind("GIF", "image/gif", "a GIF image", _begins(b"GIF87a", b"GIF89a")),
+        "webp": Kind("WebP", "image/webp", "a WebP image", _riff(b"WEBP")),
+        "avif": Kind("AVIF", "image/avif", "an AVIF image", _brands(b"avif", b"avis", b"mif1", b"msf1")),
+        "heic": _HEIC,
+        "heif": _HEIC,
+        "bmp": Kind("BMP", "image/bmp", "a BMP image", _begins(b"BM")),
+        "tif": _TIFF,
+        "tiff": _TIFF,
+    },
+    "DOCUMENTS": {
+        "pdf": Kind("PDF", "application/pdf", "a PDF", _begins(b"%PDF-")),
+        "docx": Kind("Word", _OFFICE + "wordprocessingml.document", "a Word document", _ZIP),
+        "doc": Kind("Word", "application/msword", "a Word document", _OLE),
+        "xlsx": Kind("Excel", _OFFICE + "spreadsheetml.sheet", "an Excel sheet", _ZIP),
+        "xls": Kind("Excel", "application/vnd.ms-excel", "an Excel sheet", _OLE),
+        "pptx": Kind("PowerPoint", _OFFICE + "presentationml.presentation", "a PowerPoint file", _ZIP),
+        "ppt": Kind("PowerPoint", "application/vnd.ms-powerpoint", "a PowerPoint file", _OLE),
+        "odt": Kind("OpenDocument", _ODF + "text", "an OpenDocument text", _ZIP),
+        "ods": Kind("OpenDocument", _ODF + "spreadsheet", "an OpenDocument sheet", _ZIP),
+        "odp": Kind("OpenDocument", _ODF + "presentation", "an OpenDocument presentation", _ZIP),
+        "odf": Kind("OpenDocument", _ODF + "formula", "an OpenDocument formula", _ZIP),
+        "rtf": Kind("RTF", "application/rtf", "an RTF document", _begins(b"{\\rtf")),
+        "epub": Kind("EPUB", "application/epub+zip", "an EPUB book", _ZIP),
+        "gnumeric": Kind("Gnumeric", "application/x-gnumeric", "a Gnumeric sheet", _GZIP + _XML),
+        "abw": Kind(
+            "AbiWord", "application/x-abiword", "an AbiWord document", _GZIP + _XML + _begins(b"<abiword")
+        ),
+    },
+    "TEXT": {
+        "txt": Kind("text", "text/plain", "text", text=True),
+        "md": Kind("Markdown", "text/markdown", "a Markdown text", text=True),
+    },
+    "AUDIO": {
+        "mp3": Kind("MP3", "audio/mpeg", "an MP3 file", _MPEG_AUDIO),
+        "wav": Kind("WAV", "audio/wav", "a WAV file", _riff(b"WAVE") + _begins(b"RF64")),
+        "flac": Kind("FLAC", "audio/flac", "a FLAC file", _begins(b"fLaC", b"ID3")),
+        "m4a": Kind("M4A", "audio/mp4", "an M4A file", _brands(b"")),
+        "aac": Kind("AAC", "audio/aac", "an AAC file", _AAC),
+        "ogg": _OGG,
+        "oga": _OGG,
+        "opus": _OGG,
+    },
+    "VIDEO": {
+        "mp4": _MP4,
+        "m4v": _MP4,
+        "mov": Kind("QuickTime", "video/quicktime", "a QuickTime video", _QUICKTIME),
+        "webm": Kind("WebM", "video/webm", "a WebM video", _begins(b"\x1a\x45\xdf\xa3")),
+        "mkv": Kind("Matroska", "video/x-matroska", "a Matroska video", _begins(b"\x1a\x45\xdf\xa3")),
+        "avi": Kind("AVI", "video/x-msvideo", "an AVI video", _riff(b"AVI ")),
+        "mpg": _MPEG,
+        "mpeg": _MPEG,
+        "ogv": Kind("Ogg", "video/ogg", "an Ogg video", _begins(b"OggS")),
+        "3gp": Kind("3GP", "video/3gpp", "a 3GP video", _brands(b"")),
+    },
+    "DATA": {
+        "csv": Kind("CSV", "text/csv", "a CSV table", text=True),
+        "tsv": Kind("TSV", "text/tab-separated-values", "a TSV table", text=True),
+        "json": Kind("JSON", "application/json", "JSON", text=True),
+        "xml": Kind("XML", "application/xml", "XML", text=True),
+        "yaml": _YAML,
+        "yml": _YAML,
+        "toml": Kind("TOML", "application/toml", "a TOML file", text=True),
+        "ini": Kind("INI", "text/plain", "an INI file", text=True),
+        "plist": Kind(
+            "plist", "application/x-plist", "a property list", _begins(b"bplist", b"<?xml", b"<!DOC", b"{")
+        ),
+    },
+    "ARCHIVES": {
+        "zip": Kind("ZIP", "application/zip", "a ZIP archive", _ZIP),
+        "gz": Kind("gzip", "application/gzip", "a gzip file", _GZIP),
+        "tgz": Kind("gzip", "application/gzip", "a gzip file", _GZIP),
+        "bz2": Kind("bzip2", "application/x-bzip2", "a bzip2 file", _begins(b"BZh")),
+        "xz": Kind("xz", "application/x-xz", "an xz file", _begins(b"\xfd7zXZ\0")),
+        "txz": Kind("xz", "application/x-xz", "an xz file", _begins(b"\xfd7zXZ\0")),
+        "7z": Kind("7-Zip", "application/x-7z-compressed", "a 7-Zip archive", _begins(b"7z\xbc\xaf\x27\x1c")),
+        "tar": Kind("tar", "application/x-tar", "a tar archive", (_at((257, b"ustar")),)),
+    },
+    # Never in a default: what a browser would run. Here so that the table can say what they are.
+    "ACTIVE": {
+        "svg": Kind("SVG", "image/svg+xml", "an SVG drawing", text=True),
+        "html": Kind("HTML", "text/html", "an HTML page", text=True),
+        "htm": Kind("HTML", "text/html", "an HTML page", text=True),
+    },
+}
+
+KINDS: dict[str, Kind] = {extension: kind for kinds in PRESETS.values() for extension, kind in kinds.items()}
+
+IMAGES = tuple(PRESETS["IMAGES"])
+DOCUMENTS = tuple(PRESETS["DOCUMENTS"])
+TEXT = tuple(PRESETS["TEXT"])
+AUDIO = tuple(PRESETS["AUDIO"])
+VIDEO = tuple(PRESETS["VIDEO"])
+DATA = tuple(PRESETS["DATA"])
+ARCHIVES = tuple(PRESETS["ARCHIVES"])
+
+#: What is accepted where nothing is declared: nothing that a browser or a server would run.
+DEFAULT_TYPES = IMAGES + DOCUMENTS + TEXT + AUDIO + VIDEO + DATA
+
+#: Programs and pages that people rename. Named only to say what a refused file is.
+_PROGRAMS = (
+    (b"MZ", "a Windows program"),
+    (b"\x7fELF", "a program"),
+    (b"#!", "a script"),
+    (b"<?php", "a PHP script"),
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<svg", "an SVG drawing"),
+)
+
+
+def kind_of(extension: str) -> Kind:
+    """The kind behind an extension; one that is taken by its name where the table has none."""
+    return KINDS.get(extension) or Kind(extension.upper(), "application/octet-stream", f"a .{extension} file")
+
+
+def found_in(head: bytes) -> str | None:
+    """What a file that begins with ``head`` is, as a noun; None where no signature tells."""
+    for kind in KINDS.values():
+        if kind.signatures and kind.matches(head):
+            return kind.noun
+    start = head.lstrip()[:32].lower()
+    return next((noun for magic, noun in _PROGRAMS if start.startswith(magic.lower())), None)
+
+
+def names_of(extensions: Iterable[str]) -> list[str]:
+    """The names a sentence lists for these extensions, each once: JPEG, PNG, …"""
+    return list(dict.fromkeys(kind_of(extension).name for extension in extensions))

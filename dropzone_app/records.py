@@ -1,0 +1,415 @@
+"""The tables and the only SQL. A file without a record in state ``stored`` does not exist for anyone.
+
+Times are microseconds since 1970, UTC. Any failure of the database is :class:`sqlalchemy.exc.SQLAlchemyError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    create_engine,
+    delete,
+    event,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from .config import SettingError
+from .naming import numbered
+
+COMMITTING, STORED = "committing", "stored"
+
+#: Seconds to wait for another process that writes to SQLite.
+BUSY_TIMEOUT = 15
+#: Tries to find a free key before a random one is taken.
+_NUMBERED_TRIES = 3
+#: A batch's report is kept for a day.
+BATCH_LIFETIME = 24 * 3600 * 1_000_000
+
+_metadata = MetaData()
+
+_files = Table(
+    "files",
+    _metadata,
+    Column("id", String(32), primary_key=True),
+    Column("set", String(64), nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("uuid", String(64), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("type", String(100), nullable=False),
+    Column("sha256", String(64)),
+    Column("created", BigInteger, nullable=False),
+    # Who is committing, and the mark of the staged file: what a dead process left can be told from what is not ours.
+    Column("process", String(200)),
+    Column("mark", String(100)),
+    UniqueConstraint("owner", "uuid"),
+    Index("files_of_owner", "owner", "created", "id"),
+)
+# The next number of a name that is taken: a second image.jpg costs as much as the ten-thousandth.
+_numbers = Table(
+    "numbers",
+    _metadata,
+    Column("key", Text, primary_key=True),
+    Column("next", Integer, nullable=False),
+)
+_batches = Table(
+    "batches",
+    _metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(64), nullable=False),
+    Column("created", BigInteger, nullable=False, index=True),
+    Column("report", Text, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A file that exists, or is just coming into existence."""
+
+    id: str
+    set: str
+    owner: str
+    uuid: str
+    filename: str
+    path: str
+    key: str
+    size: int
+    type: str
+    sha256: str | None
+    created: int
+    mark: str | None = None
+    state: str = COMMITTING
+
+
+def new_id() -> str:
+    """A random 128-bit id, 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def now() -> int:
+    return time.time_ns() // 1000
+
+
+class Records:
+    """The records behind one database URL."""
+
+    def __init__(self, url: str, *, durable: bool = True) -> None:
+        """Connect to ``url`` and make the tables; SettingError where that cannot be."""
+        self.durable = durable
+        # SQLite has one writer. Threads queue here, fairly, instead of polling its lock.
+        self._writing = threading.Lock()
+        try:
+            self._engine = _engine(url)
+            _metadata.create_all(self._engine)
+        except (ArgumentError, NoSuchModuleError) as error:
+            raise SettingError(
+                f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
+            ) from error
+
+    def __str__(self) -> str:
+        return self._engine.url.database or self._engine.url.render_as_string()
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _write(self, *, final: bool = False) -> Iterator[Connection]:
+        """A transaction that writes. ``final``: what it wrote survives a power cut (where durable)."""
+        mode = "final" if final and self.durable else "write"
+        with self._writing, self._engine.connect().execution_options(uploads=mode) as connection:
+            with connection.begin():
+                yield connection
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with self._engine.connect() as connection:
+            yield connection
+
+    # ---- the two steps of a commit
+
+    def reserve(self, wanted: Sequence[Record]) -> list[Record]:
+        """Put rows in state ``committing``, each with a key of its own, in one transaction.
+
+        A row whose (owner, uuid) is there already is not put: the row that is there comes back in its place,
+        with its own id. A key that is taken gets a number: ``photo.jpg``, ``photo_1.jpg``, …
+        """
+        reserved: dict[str, Record] = {}
+        with self._write() as connection:
+            self._put(connection, wanted, reserved)
+            for attempt in range(_NUMBERED_TRIES + 1):
+                left = [row for row in wanted if row.id not in reserved]
+                if not left:
+                    break
+                known = self._by_uuid(connection, left)
+                reserved |= {
+                    row.id: known[row.owner, row.uuid] for row in left if (row.owner, row.uuid) in known
+                }
+                left = [row for row in left if row.id not in reserved]
+                if attempt < _NUMBERED_TRIES:
+                    left = self._numbered(connection, left)
+                else:
+                    # Somebody has named files exactly as we number them. No probing: a random number is free.
+                    left = [replace(row, key=_with_number(row.key, secrets.token_hex(8))) for row in left]
+                self._put(connection, left, reserved)
+        return [reserved[row.id] for row in wanted]
+
+    def _put(self, connection: Connection, rows: Sequence[Record], reserved: dict[str, Record]) -> None:
+        """Insert what conflicts with nothing, in one statement, and note it in ``reserved``."""
+        if rows:
+            done = connection.execute(
+                upsert(_files).on_conflict_do_nothing().returning(_files.c.id), [_row(row) for row in rows]
+            ).scalars()
+            put = set(done)
+            reserved |= {row.id: row for row in rows if row.id in put}
+
+    def _by_uuid(self, connection: Connection, rows: Iterable[Record]) -> dict[tuple[str, str], Record]:
+        wanted = [and_(_files.c.owner == row.owner, _files.c.uuid == row.uuid) for row in rows]
+        found = connection.execute(select(_files).where(or_(*wanted))).mappings()
+        return {(row["owner"], row["uuid"]): _record(row) for row in found}
+
+    def _numbered(self, connection: Connection, rows: list[Record]) -> list[Record]:
+        """The rows with the next numbers of their keys; constant time, however many files share a name."""
+        numbers: dict[str, Iterator[int]] = {}
+        for key, count in sorted(Counter(row.key for row in rows).items()):
+            after = connection.execute(
+                upsert(_numbers)
+                .values(key=key, next=count + 1)
+                .on_conflict_do_update(index_elements=["key"], set_={"next": _numbers.c.next + count})
+                .returning(_numbers.c.next)
+            ).scalar_one()
+            numbers[key] = iter(range(after - count, after))
+        return [replace(row, key=_with_number(row.key, next(numbers[row.key]))) for row in rows]
+
+    def rekey(self, record: Record) -> Record:
+        """Give a reserved row another key: a file that no record names lies at the one it had."""
+        key = _with_number(record.key, secrets.token_hex(8))
+        with self._write() as connection:
+            connection.execute(update(_files).where(_files.c.id == record.id).values(key=key))
+        return replace(record, key=key)
+
+    def store(self, ids: Sequence[str]) -> None:
+        """Make reserved rows ``stored``, all of them in one transaction, for good."""
+        with self._write(final=True) as connection:
+            done = connection.execute(
+                update(_files)
+                .where(_files.c.id.in_(ids), _files.c.state == COMMITTING)
+                .values(state=STORED, process=None, mark=None)
+            ).rowcount
+            if done != len(ids):
+                raise RuntimeError("a reservation was undone while it was being committed")
+
+    def committing(self, ids: Sequence[str]) -> list[Record]:
+        """Those of ``ids`` that are reserved and not stored."""
+        with self._read() as connection:
+            found = connection.execute(
+                select(_files).where(_files.c.id.in_(ids), _files.c.state == COMMITTING)
+            ).mappings()
+            return [_record(row) for row in found]
+
+    def release(self, ids: Sequence[str]) -> None:
+        """Remove reservations whose bytes are gone."""
+        with self._write() as connection:
+            connection.execute(delete(_files).where(_files.c.id.in_(ids), _files.c.state == COMMITTING))
+
+    def abandoned(self) -> list[Record]:
+        """Reservations of processes that are gone."""
+        with self._read() as connection:
+            found = connection.execute(select(_files).where(_files.c.state == COMMITTING)).mappings()
+            return [_record(row) for row in found if not _alive(row["process"] or "", row["created"])]
+
+    # ---- what is stored
+
+    def file(self, id: str, owner: str | None) -> Record | None:
+        """The stored file with this id, if it is ``owner``'s."""
+        return self._one(_files.c.id == id, _files.c.owner == owner)
+
+    def by_uuid(self, owner: str, uuid: str) -> Record | None:
+        """What the owner's uuid stands for, also while it is being committed."""
+        with self._read() as connection:
+            found = (
+                connection.execute(select(_files).where(_files.c.owner == owner, _files.c.uuid == uuid))
+                .mappings()
+                .first()
+            )
+            return _record(found) if found else None
+
+    def _one(self, *conditions: Any) -> Record | None:
+        with self._read() as connection:
+            found = (
+                connection.execute(select(_files).where(_files.c.state == STORED, *conditions))
+                .mappings()
+                .first()
+            )
+            return _record(found) if found else None
+
+    def files(self, owner: str | None, *, limit: int, after: tuple[int, str] | None = None) -> list[Record]:
+        """Stored files, newest first; ``owner`` None: everyone's. ``after``: (created, id) of the last one seen."""
+        query = select(_files).where(_files.c.state == STORED)
+        if owner is not None:
+            query = query.where(_files.c.owner == owner)
+        if after is not None:
+            created, id = after
+            query = query.where(
+                or_(_files.c.created < created, and_(_files.c.created == created, _files.c.id < id))
+            )
+        query = query.order_by(_files.c.created.desc(), _files.c.id.desc()).limit(limit)
+        with self._read() as connection:
+            return [_record(row) for row in connection.execute(query).mappings()]
+
+    def remove(self, id: str, owner: str) -> Record | None:
+        """Remove the record, for good; the file it stood for, or None where there was none of this owner's."""
+        with self._write(final=True) as connection:
+            found = (
+                connection.execute(
+                    delete(_files)
+                    .where(_files.c.id == id, _files.c.owner == owner, _files.c.state == STORED)
+                    .returning(*_files.c)
+                )
+                .mappings()
+                .first()
+            )
+            return _record(found) if found else None
+
+    # ---- what became of a batch
+
+    def add_batch(self, owner: str, report: dict[str, Any]) -> str:
+        """Keep a batch's report for a day; its id."""
+        id, created = new_id(), now()
+        with self._write() as connection:
+            connection.execute(delete(_batches).where(_batches.c.created < created - BATCH_LIFETIME))
+            connection.execute(
+                insert(_batches), {"id": id, "owner": owner, "created": created, "report": json.dumps(report)}
+            )
+        return id
+
+    def batch(self, id: str, owner: str | None) -> dict[str, Any] | None:
+        """A batch's report, if it is ``owner``'s and not older than a day."""
+        with self._read() as connection:
+            found = connection.execute(
+                select(_batches.c.report, _batches.c.created).where(
+                    _batches.c.id == id,
+                    _batches.c.owner == owner,
+                    _batches.c.created > now() - BATCH_LIFETIME,
+                )
+            ).first()
+            return {"id": id, "created": found.created, **json.loads(found.report)} if found else None
+
+    def check(self) -> None:
+        """SQLAlchemyError unless the database answers."""
+        with self._read() as connection:
+            connection.execute(text("SELECT 1 FROM files LIMIT 1"))
+
+
+def _with_number(key: str, number: int | str) -> str:
+    folder, slash, name = key.rpartition("/")
+    return f"{folder}{slash}{numbered(name, number)}"
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {**record.__dict__, "process": _this_process()}
+
+
+def _record(row: Any) -> Record:
+    return Record(**{name: row[name] for name in Record.__dataclass_fields__})
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url)
+    if engine.dialect.name != "sqlite":
+        engine.dispose()
+        raise SettingError(f"UPLOADS_DATABASE must be a SQLite URL; it is {url!r}.")
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT, "isolation_level": None}, pool_size=32)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("uploads")
+        if mode:
+            # NORMAL survives a killed process; FULL a power cut, at the price of an fsync.
+            level = "FULL" if mode == "final" else "NORMAL"
+            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+        # A reader that turns writer half-way can fail at once, busy timeout or not; a declared writer waits.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if mode else "BEGIN")
+
+    return engine
+
+
+@cache
+def _host() -> str:
+    """This machine since its last start."""
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()}/{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+    return socket.gethostname()
+
+
+def _started(pid: int) -> str:
+    """When a process began, in clock ticks since boot; "" where the system does not tell."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""
+
+
+@cache
+def _name_of(pid: int) -> str:
+    return f"{_host()} {pid} {_started(pid)}"
+
+
+def _this_process() -> str:
+    return _name_of(os.getpid())
+
+
+def _alive(process: str, created: int) -> bool:
+    """Whether the process that made a reservation may still finish it."""
+    host, _, rest = process.partition(" ")
+    pid, _, started = rest.partition(" ")
+    if host.partition("/")[0] != _host().partition("/")[0]:
+        # Another machine's; it cannot be asked. Nobody commits for a day.
+        return now() - created < BATCH_LIFETIME
+    if host != _host() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _started(int(pid)) == started

@@ -1,0 +1,223 @@
+"""Who may ask what, decided before a body is read, and what every answer of ours carries."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+from flask import Request, Response, current_app, g, request, session
+from flask_wtf.csrf import generate_csrf, validate_csrf
+from werkzeug.exceptions import HTTPException
+from wtforms import ValidationError
+
+from .config import Settings, Size
+from .errors import BY_STATUS, MESSAGES, Rejected
+from .intake.request import Body
+from .naming import shown
+
+#: Names the host app's owner of a request; None means that nobody is signed in.
+Owner = Callable[[], str | None]
+
+_SESSION_OWNER = "uploads_owner"
+_CSRF_HEADERS = ("X-CSRFToken", "X-CSRF-Token")
+#: Flask-WTF's words for what is wrong with a token, and our row for each.
+_CSRF_CODES = {
+    "The CSRF token is missing.": "csrf_missing",
+    "The CSRF session token is missing.": "csrf_session",
+    "The CSRF token has expired.": "csrf_expired",
+    "The CSRF token is invalid.": "csrf_invalid",
+    "The CSRF tokens do not match.": "csrf_invalid",
+}
+
+
+# ---- who
+
+
+def owner_of_session() -> str:
+    """The owner by signed session: a random id, made at the first visit."""
+    owner = session.get(_SESSION_OWNER)
+    if not isinstance(owner, str):
+        owner = session[_SESSION_OWNER] = secrets.token_hex(16)
+    return owner
+
+
+def owner_of_lasting_session() -> str:
+    """The owner by a session that outlives the browser: a visitor comes back to the same files."""
+    if not session.permanent:
+        session.permanent = True
+    return owner_of_session()
+
+
+# ---- before the body is read
+
+
+def check_origin(request: Request) -> None:
+    """Rejected for a request that another site made.
+
+    Host and port are compared with ``Host``; the scheme is the proxy's affair (it may end TLS).
+    """
+    origin = request.headers.get("Origin")
+    if origin is None:
+        if request.headers.get("Sec-Fetch-Site") == "cross-site":
+            raise Rejected.because("foreign_origin", origin="unknown")
+        return
+    parts = urlsplit(origin)
+    if not parts.hostname or _authority(parts.netloc) != _authority(request.host):
+        raise Rejected.because("foreign_origin", origin=shown(origin))
+
+
+def _authority(netloc: str) -> str:
+    """Host and port without the port that a scheme implies."""
+    return netloc.lower().removesuffix(":80").removesuffix(":443")
+
+
+def check_body(request: Request) -> None:
+    """Rejected for a body that no upload can have, told from its headers."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Rejected.because("content_encoding")
+    if request.mimetype != "multipart/form-data" or not request.mimetype_params.get("boundary"):
+        raise Rejected.because("not_multipart")
+
+
+def check_length(request: Request, settings: Settings) -> None:
+    """Rejected for a body that says it is too long."""
+    length = request.content_length or 0
+    if length > settings.max_content_length:
+        raise Rejected.because("body_too_large", size=Size(length), limit=settings.max_content_length)
+
+
+def csrf_enabled() -> bool:
+    """Whether tokens are asked for, by Flask-WTF's own setting."""
+    return bool(current_app.config.get("WTF_CSRF_ENABLED", True))
+
+
+def check_csrf_header(request: Request) -> bool:
+    """Whether a token came in a header, and then a good one. Rejected for a bad one, before the body is read."""
+    if not csrf_enabled():
+        return True
+    token = next((request.headers[name] for name in _CSRF_HEADERS if name in request.headers), None)
+    if token is None:
+        return False
+    check_csrf(token)
+    return True
+
+
+def check_csrf(token: str | None) -> None:
+    """Rejected unless ``token`` is this session's and fresh, by Flask-WTF's settings."""
+    try:
+        validate_csrf(token)
+    except ValidationError as error:
+        raise Rejected.because(_CSRF_CODES.get(str(error), "csrf_invalid")) from error
+
+
+def csrf_field() -> str:
+    """The name of the form field that carries the token."""
+    return str(current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"))
+
+
+def csrf_token() -> str:
+    """This session's token, made where there is none."""
+    return str(generate_csrf())
+
+
+# ---- answers
+
+
+def is_plain_form(request: Request) -> bool:
+    """Whether a person's browser posted this as a form without a script."""
+    named = any(value == "text/html" for value, _ in request.accept_mimetypes)
+    return named and "X-Requested-With" not in request.headers
+
+
+def refuse(rejected: Rejected) -> Response:
+    """The answer to a refused request: its sentence as plain text, its row's name in ``Upload-Error``."""
+    response = plain_text(rejected.sentence, rejected.status)
+    response.headers["Upload-Error"] = rejected.code
+    return response
+
+
+def plain_text(text: str, status: int) -> Response:
+    response = Response(text, status, mimetype="text/plain")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def refuse_http_error(error: HTTPException, settings: Settings) -> Response:
+    """Our sentence for an error of the framework's, with the headers that belong to it (Allow, Content-Range)."""
+    status = error.code if error.code and 400 <= error.code <= 599 else 500
+    code = BY_STATUS.get(status, "bad_request" if status < 500 else "internal")
+    values = {"method": shown(request.method), "limit": settings.max_content_length}
+    response = refuse(Rejected(MESSAGES[code].text.format(**values), status, code))
+    for name, value in error.get_headers(request.environ):
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers.add(name, value)
+    return response
+
+
+class CookielessResponse(Response):
+    """An answer that a cache may keep: the session is read for it and never sent with it."""
+
+    def set_cookie(self, *args: object, **kwargs: object) -> None:
+        """Does nothing; Flask's session is saved through here."""
+
+    delete_cookie = set_cookie
+
+
+def csp_nonce() -> str:
+    """The nonce of this answer's Content-Security-Policy."""
+    if "uploads_nonce" not in g:
+        g.uploads_nonce = secrets.token_urlsafe(16)
+    return str(g.uploads_nonce)
+
+
+def guard_page(response: Response) -> None:
+    """The headers of an HTML page of ours."""
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' 'nonce-{csp_nonce()}'; style-src 'self'; "
+        "img-src 'self' data: blob:; connect-src 'self'; media-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["Cache-Control"] = "no-store"
+
+
+def drained(response: Response, request: Request) -> Response:
+    """``response``, sent first; then the rest of the request's body is read, within bounds.
+
+    A server that closes with unread bytes resets the connection, and the client may never see the answer.
+    """
+    body = Body.of(request)
+    if body.left == 0 or request.method in {"GET", "HEAD", "OPTIONS"}:
+        return response
+    text = response.get_data()
+
+    def answer() -> Iterator[bytes]:
+        yield text
+        body.drain()
+
+    response.response = answer()
+    response.content_length = len(text)
+    return response
+
+
+def answered_in_text(response: Response, request: Request, settings: Settings) -> Response:
+    """``response`` or, where it is no answer for a script that uploads, ours in its place.
+
+    A redirect (to a login page, say) would be followed and taken for success; an HTML error would be shown as source.
+    """
+    if (
+        request.method not in {"GET", "HEAD"}
+        and 300 <= response.status_code < 400
+        and not is_plain_form(request)
+    ):
+        return refuse(Rejected.because("signed_out"))
+    if response.status_code >= 400 and response.mimetype != "text/plain":
+        error = request.routing_exception
+        if not isinstance(error, HTTPException):
+            error = HTTPException()
+            error.code = response.status_code
+        return refuse_http_error(error, settings)
+    return response

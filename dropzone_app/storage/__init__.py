@@ -1,0 +1,48 @@
+"""Where bytes live. A storage is a plain object; :func:`open_storage` makes one from its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import BinaryIO, Protocol
+
+from ..config import SettingError
+from .local import LocalStorage
+from .staged import StagedFile
+
+__all__ = ["LocalStorage", "StagedFile", "Storage", "open_storage"]
+
+
+class Storage(Protocol):
+    """What the path of an upload needs of a place for bytes. Failures are OSError."""
+
+    def stage(self) -> StagedFile:
+        """Where the bytes of a part go as they arrive."""
+
+    def commit(self, staged: StagedFile, key: str) -> str:
+        """Make all bytes visible under the returned key, or nothing. FileExistsError: the key is taken."""
+
+    def sync(self, committed: Iterable[tuple[StagedFile, str]]) -> None:
+        """Wait until what was committed survives a power cut."""
+
+    def open(self, key: str) -> BinaryIO:
+        """The bytes, seekable. FileNotFoundError when absent."""
+
+    def delete(self, key: str, mark: str | None = None) -> None:
+        """Remove; silent when absent. With ``mark``, only the very file that was staged with it."""
+
+    def url(self, key: str, *, filename: str, expires: int) -> str | None:
+        """Where a client may fetch the bytes itself for ``expires`` seconds; None: the app serves them."""
+
+    def check(self) -> None:
+        """OSError unless bytes can be written now."""
+
+    def clear_left_overs(self) -> None:
+        """Remove what processes that are gone had staged."""
+
+
+def open_storage(url: str, *, durable: bool = True, digest: bool = True) -> Storage:
+    """The storage behind ``file:uploads``. SettingError for a URL nobody knows."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "file" and rest:
+        return LocalStorage(rest, durable=durable, digest=digest)
+    raise SettingError(f"UPLOADS_STORAGE must be a URL such as 'file:uploads'; it is {url!r}.")

@@ -1,0 +1,131 @@
+"""Files in a folder: staged in its own file system, linked into place, never overwritten."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from ..config import SettingError
+from .staged import StagedFile, left_over, start_writeback
+
+#: All of ours in the root that is no stored file.
+STAGING = ".staging"
+
+
+class LocalStorage:
+    """A folder. Keys are paths relative to it, with ``/`` between their segments."""
+
+    def __init__(self, root: str | Path, *, durable: bool = True, digest: bool = True) -> None:
+        """Make ``root`` where it is missing; SettingError where that cannot be."""
+        self.root = Path(root).absolute()
+        self.durable = durable
+        self._digest = digest
+        self._staging = self.root / STAGING
+        try:
+            self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(
+                f"UPLOADS_STORAGE: {self.root} cannot be written: {error.strerror}."
+            ) from error
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def stage(self) -> StagedFile:
+        try:
+            return StagedFile(self._staging, digest=self._digest)
+        except FileNotFoundError:
+            # Somebody emptied the folder while we run.
+            self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return StagedFile(self._staging, digest=self._digest)
+
+    def commit(self, staged: StagedFile, key: str) -> str:
+        path = self._path(key)
+        try:
+            self._link(staged, path)
+        except FileNotFoundError:
+            self._make_folders(path.parent)
+            self._link(staged, path)
+        return key
+
+    def _link(self, staged: StagedFile, path: Path) -> None:
+        """Give the staged file its name. A link is atomic and never replaces what is there."""
+        if staged.path is not None:
+            os.link(staged.path, path)
+            return
+        # Without dst_dir_fd CPython calls link(), which does not follow the symbolic link in /proc.
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.link(f"/proc/self/fd/{staged.fileno()}", path.name, dst_dir_fd=folder, follow_symlinks=True)
+        finally:
+            os.close(folder)
+
+    def _make_folders(self, folder: Path) -> None:
+        missing = [folder, *folder.parents]
+        missing = missing[: missing.index(self.root)]
+        for path in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(mode=0o700)
+                if self.durable:
+                    _sync_folder(path.parent)
+
+    def sync(self, committed: Iterable[tuple[StagedFile, str]]) -> None:
+        if not self.durable:
+            return
+        pairs = list(committed)
+        files = [staged.fileno() for staged, _ in pairs]
+        folders = {self._path(key).parent for _, key in pairs}
+        # All writing begins before the first wait: the disk sees one round, not one after another.
+        for fd in files:
+            start_writeback(fd)
+        for fd in files:
+            os.fsync(fd)
+        for folder in folders:
+            _sync_folder(folder)
+
+    def open(self, key: str) -> BinaryIO:
+        try:
+            return open(self._path(key), "rb")
+        except IsADirectoryError:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+
+    def delete(self, key: str, mark: str | None = None) -> None:
+        path = self._path(key)
+        with contextlib.suppress(FileNotFoundError):
+            if mark is not None:
+                status = os.lstat(path)
+                if mark != f"{status.st_dev}:{status.st_ino}":
+                    return
+            path.unlink()
+
+    def url(self, key: str, *, filename: str, expires: int) -> str | None:
+        return None
+
+    def check(self) -> None:
+        self.stage().close()
+
+    def clear_left_overs(self) -> None:
+        """Remove staging files of processes that are gone."""
+        for path in left_over(self._staging):
+            path.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        """Where ``key`` lies. ValueError for one that would leave the root or enter what is ours."""
+        segments = key.split("/")
+        if any(not s or s in {".", ".."} or "\0" in s or "\\" in s for s in segments) or segments[
+            0
+        ].startswith("."):
+            raise ValueError("not a key of this storage")
+        return self.root.joinpath(*segments)
+
+
+def _sync_folder(folder: str | Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

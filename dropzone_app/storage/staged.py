@@ -1,0 +1,174 @@
+"""Where a part's bytes go as they arrive: one temporary file in the storage's own file system."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import queue
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+# A digest is worth a thread of its own from here on; below, starting one costs more than it saves.
+_THREAD_FROM = 4 << 20
+# Chunks of at most 1 MiB that may wait for the digest: memory stays flat when hashing is slower than the network.
+_WAITING = 4
+# Write-back begins this often, so that the fsync at the end finds little left to do.
+_WRITEBACK = 32 << 20
+
+_NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS}
+
+
+class Digest:
+    """A SHA-256 that moves to a second thread when the file is big: hashlib lets go of the GIL."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._queue: queue.Queue[bytes | None] | None = None
+        self._thread: threading.Thread | None = None
+
+    def update(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._queue is None and self._size > _THREAD_FROM:
+            self._queue = queue.Queue(_WAITING)
+            self._thread = threading.Thread(target=self._work, args=(self._queue,), daemon=True)
+            self._thread.start()
+        if self._queue is not None:
+            self._queue.put(data)
+        else:
+            self._hash.update(data)
+
+    def hexdigest(self) -> str:
+        """The digest of all bytes so far; ends the thread."""
+        self.close()
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """End the thread, if there is one. Idempotent."""
+        if self._thread is not None and self._queue is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = self._queue = None
+
+    def _work(self, waiting: queue.Queue[bytes | None]) -> None:
+        while (data := waiting.get()) is not None:
+            self._hash.update(data)
+
+
+class StagedFile:
+    """A part received into the staging area: counted, hashed, not visible to anyone.
+
+    Has no name where the file system knows ``O_TMPFILE``: a killed process leaves nothing. Elsewhere
+    it is a locked file in the staging folder. OSError where the disk is full or failing.
+    """
+
+    def __init__(self, folder: Path, *, digest: bool) -> None:
+        self.size = 0
+        #: Where the bytes are; None while they have no name.
+        self.path: Path | None = None
+        self._digest = Digest() if digest else None
+        self._sha256: str | None = None
+        self._fd = -1
+        self._written_back = 0
+        try:
+            self._fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except (AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_TMPFILE:
+                raise
+            self._open_named(folder)
+
+    def _open_named(self, folder: Path) -> None:
+        self.path = folder / f"{secrets.token_hex(16)}.part"
+        self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # A lock dies with its process, however that died: what holds none is left over.
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    @property
+    def mark(self) -> str:
+        """Proof that a file at some key is this one: its device and inode number."""
+        status = os.fstat(self._fd)
+        return f"{status.st_dev}:{status.st_ino}"
+
+    @property
+    def sha256(self) -> str | None:
+        """Hex digest of the bytes; None where none is kept."""
+        if self._digest is not None:
+            self._sha256, self._digest = self._digest.hexdigest(), None
+        return self._sha256
+
+    @property
+    def closed(self) -> bool:
+        return self._fd < 0
+
+    def fileno(self) -> int:
+        """The open descriptor; ValueError when closed."""
+        if self._fd < 0:
+            raise ValueError("the staged file is closed")
+        return self._fd
+
+    def write(self, data: bytes) -> int:
+        """Append ``data``, all of it."""
+        fd, rest = self.fileno(), memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        self.size += len(data)
+        if self._digest is not None:
+            self._digest.update(data)
+        if self.size - self._written_back >= _WRITEBACK:
+            start_writeback(fd, self._written_back, self.size - self._written_back)
+            self._written_back = self.size
+        return len(data)
+
+    def open(self) -> BinaryIO:
+        """The bytes so far, from the beginning, to read; close it after use."""
+        # A second description of the same file: reading moves no offset that writing uses.
+        return open(f"/proc/self/fd/{self.fileno()}", "rb")
+
+    def close(self) -> None:
+        """Let go of the bytes: they vanish unless they were committed. Idempotent."""
+        if self._digest is not None:
+            self._digest.close()
+            self._digest = None
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            if self.path is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    self.path.unlink()
+            os.close(fd)
+
+
+def left_over(folder: Path) -> Iterator[Path]:
+    """Staging files in ``folder`` that no living process holds."""
+    for path in folder.glob("*.part"):
+        with contextlib.suppress(OSError):
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield path
+            finally:
+                os.close(fd)
+
+
+def _find_sync_file_range() -> Any:
+    try:
+        function = ctypes.CDLL(None, use_errno=True).sync_file_range
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return function
+
+
+_sync_file_range = _find_sync_file_range()
+
+
+def start_writeback(fd: int, offset: int = 0, length: int = 0) -> None:
+    """Ask the kernel to begin writing these bytes out, and do not wait. ``length`` 0: to the end."""
+    if _sync_file_range is not None:
+        _sync_file_range(fd, offset, length, 2)  # SYNC_FILE_RANGE_WRITE

@@ -1,0 +1,394 @@
+"""Upload sets and batches: check every part, then commit the good ones. No SQL, no HTML, no Flask."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import file_digest
+from typing import Literal
+
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.datastructures import FileStorage
+
+from .checks import Rules, check_counts
+from .config import FIELDS, SettingError, Settings, Size, parse_count, parse_extensions, parse_size
+from .errors import Rejected
+from .intake import Part, receive_part
+from .kinds import DEFAULT_TYPES, kind_of
+from .naming import display_path, extension_of, shown, storage_name
+from .records import COMMITTING, Record, Records, new_id, now
+from .storage import StagedFile, Storage
+
+Check = Callable[[Part], None]
+
+#: Seconds that a repeated upload waits for the first one to be committed.
+TWIN_PATIENCE = 10.0
+
+
+class UploadSet:
+    """A named declaration of what may be uploaded; the same one may serve several apps and threads.
+
+    ``extensions`` None takes the setting's. ``checks`` are functions of a staged part that raise
+    :class:`Rejected`. ``batch``: "each" stores every good part, "all" stores all parts or none.
+    SettingError with a sentence for a declaration that cannot be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        extensions: Iterable[str] | None = None,
+        *,
+        max_file_size: int | str | None = None,
+        max_files: int | None = None,
+        max_parts: int | None = None,
+        max_total_size: int | str | None = None,
+        batch: Literal["each", "all"] = "each",
+        checks: Sequence[Check] = (),
+    ) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) or name == "check":
+            raise SettingError(
+                f"An upload set's name must be letters, digits and underscores, and not 'check'; it is {name!r}."
+            )
+        if batch not in ("each", "all"):
+            raise SettingError(f"The upload set {name!r} has batch={batch!r}; it must be 'each' or 'all'.")
+        where = f"The upload set {name!r}:"
+        self.name = name
+        self.extensions = None if extensions is None else parse_extensions(f"{where} extensions", extensions)
+        self.max_file_size = (
+            None if max_file_size is None else parse_size(f"{where} max_file_size", max_file_size)
+        )
+        self.max_files = None if max_files is None else parse_count(f"{where} max_files", max_files)
+        self.max_parts = None if max_parts is None else parse_count(f"{where} max_parts", max_parts)
+        self.max_total_size = (
+            None if max_total_size is None else parse_size(f"{where} max_total_size", max_total_size)
+        )
+        self.batch = batch
+        self.checks = tuple(checks)
+
+    def rules(self, settings: Settings) -> Rules:
+        """What this set accepts in an app with these settings."""
+        return Rules(
+            extensions=self.extensions or settings.types or DEFAULT_TYPES,
+            max_file_size=self.max_file_size or settings.max_file_size,
+            max_files=self.max_files or settings.max_files,
+            max_parts=self.max_parts or settings.max_parts,
+            max_total_size=self.max_total_size or settings.max_total_size,
+        )
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the upload sets of one app share: settings, storage, records; the first set is the default."""
+
+    settings: Settings
+    sets: Mapping[str, UploadSet]
+    rules: Mapping[str, Rules]
+    storage: Storage
+    records: Records
+
+    def upload_set(self, name: str | None) -> UploadSet:
+        """The set called ``name``, the first one for None. Rejected when there is none."""
+        if name is None:
+            return next(iter(self.sets.values()))
+        try:
+            return self.sets[name]
+        except KeyError:
+            raise Rejected.because("unknown_set", name=shown(name)) from None
+
+    def batch(self, upload_set: UploadSet, owner: str, form: Mapping[str, str] | None = None) -> Batch:
+        """An empty batch for ``owner``; ``form`` holds the fields beside the parts."""
+        return Batch(
+            upload_set, self.rules[upload_set.name], self.storage, self.records, owner=owner, form=form
+        )
+
+    def recover(self) -> None:
+        """Undo what dead processes had begun to commit, and remove what they had staged."""
+        undo(self.storage, self.records, self.records.abandoned())
+        self.storage.clear_left_overs()
+
+
+@dataclass
+class Verdict:
+    """What became of one part: ``record`` of the stored file, or ``rejected``."""
+
+    key: str
+    filename: str
+    record: Record | None = None
+    rejected: Rejected | None = None
+
+
+@dataclass
+class _Entry:
+    """A part on its way through a batch."""
+
+    part: Part
+    verdict: Verdict
+    uuid: str = ""
+    path: str = ""
+    record: Record | None = None
+    #: The same upload, stored or being stored already, perhaps by this very batch.
+    twin: Record | None = None
+
+
+class Batch:
+    """The parts of one request: :meth:`add` each, :meth:`commit` once, read :attr:`verdicts`.
+
+    Either every good part is stored with its record, or (another failure than a refusal) nothing is.
+    """
+
+    def __init__(
+        self,
+        upload_set: UploadSet,
+        rules: Rules,
+        storage: Storage,
+        records: Records,
+        *,
+        owner: str,
+        form: Mapping[str, str] | None = None,
+    ) -> None:
+        self._set = upload_set
+        self._rules = rules
+        self._storage = storage
+        self._records = records
+        self._owner = owner
+        self._form = form or {}
+        self._entries: list[_Entry] = []
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One for each part, in the order they came."""
+        return [entry.verdict for entry in self._entries]
+
+    def add(self, key: str, file: FileStorage) -> None:
+        """Take a part and run the set's own checks on it; those of the rules run while its bytes pass.
+
+        A file that another parser has received is copied into the staging area first.
+        """
+        part = file if isinstance(file, Part) else receive_part(self._storage, self._rules, file)
+        entry = _Entry(part, Verdict(key, part.filename or ""))
+        self._entries.append(entry)
+        with self._rejecting(entry):
+            for check in self._set.checks:
+                if part.rejected is None:
+                    check(part)
+
+    def commit(self) -> None:
+        """Make the good parts permanent and visible: reserve, link, record.
+
+        Rejected where the whole request is refused; OSError or SQLAlchemyError where storage or database
+        fail. Then nothing of the batch is stored.
+        """
+        if not self._entries:
+            raise Rejected.because("no_file")
+        try:
+            check_counts(self._rules, (entry.part.size for entry in self._entries))
+            self._number()
+            for entry in self._entries:
+                with self._rejecting(entry):
+                    self._declare(entry)
+            if self._set.batch == "all" and any(entry.part.rejected for entry in self._entries):
+                for entry in self._good():
+                    entry.part.reject(Rejected.because("batch_refused"))
+            self._store()
+        finally:
+            self.discard()
+        for entry in self._entries:
+            entry.verdict.rejected = entry.part.rejected
+
+    def discard(self) -> None:
+        """Let go of what is staged. Idempotent; what was committed stays."""
+        for entry in self._entries:
+            entry.part.discard()
+
+    @contextlib.contextmanager
+    def _rejecting(self, entry: _Entry) -> Iterator[None]:
+        try:
+            yield
+        except Rejected as rejected:
+            entry.part.reject(rejected)
+
+    def _good(self) -> list[_Entry]:
+        return [entry for entry in self._entries if entry.part.rejected is None]
+
+    def _number(self) -> None:
+        """Settle the key of each part: by position where a key has no index or comes twice."""
+        keys = [entry.verdict.key for entry in self._entries]
+        if len(keys) == 1 or (len(set(keys)) == len(keys) and all(index_of(key) is not None for key in keys)):
+            return
+        for position, entry in enumerate(self._entries):
+            entry.verdict.key = f"{keys[position].partition('[')[0]}[{position}]"
+
+    def _declare(self, entry: _Entry) -> None:
+        """Read the fields that came beside the part, and compare what they say with what arrived."""
+        part, index = entry.part, index_of(entry.verdict.key) or 0
+        uuid, size, sha256, path = (self._field(name, index) for name in FIELDS)
+        if uuid and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", uuid):
+            raise Rejected.because(
+                "bad_field",
+                field=f"uuid[{index}]",
+                expected="up to 64 letters, digits, dashes or underscores",
+            )
+        if size and not re.fullmatch(r"[0-9]{1,18}", size):
+            raise Rejected.because("bad_field", field=f"size[{index}]", expected="a number of bytes")
+        if sha256 and not re.fullmatch(r"[0-9A-Fa-f]{64}", sha256):
+            raise Rejected.because("bad_field", field=f"sha256[{index}]", expected="64 hexadecimal digits")
+        entry.uuid = uuid or new_id()
+        entry.path = display_path(path)
+        if part.rejected is not None:
+            return
+        if size and int(size) != part.size:
+            raise Rejected.because("size_differs", received=Size(part.size), declared=Size(int(size)))
+        if sha256 and sha256.lower() != (part.sha256 or _digest(part)):
+            raise Rejected.because("digest_differs")
+
+    def _field(self, name: str, index: int) -> str:
+        value = self._form.get(f"{name}[{index}]")
+        if value is None and index == 0:
+            value = self._form.get(name)
+        return value or ""
+
+    def _store(self) -> None:
+        entries = self._good()
+        if not entries:
+            return
+        put: list[_Entry] = []
+        try:
+            self._reserve(entries, put)
+            if self._set.batch == "all" and not self._all_or_none(entries, put):
+                return
+            committed = [(self._link(entry), entry.record.key) for entry in put if entry.record]
+            self._storage.sync(committed)
+            if put:
+                self._records.store([entry.record.id for entry in put if entry.record])
+        except BaseException:
+            self._take_back(put)
+            raise
+        for entry in entries:
+            entry.verdict.record = entry.record
+            if entry.twin is not None:
+                with self._rejecting(entry):
+                    entry.verdict.record = self._recorded(entry, entry.twin, TWIN_PATIENCE)
+
+    def _all_or_none(self, entries: list[_Entry], put: list[_Entry]) -> bool:
+        """Whether every upload that came before under one of our uuids had the same bytes; if not, refuse all."""
+        own = {entry.record.id for entry in put if entry.record}
+        for entry in entries:
+            if entry.twin is not None and entry.twin.id not in own:
+                with self._rejecting(entry):
+                    self._recorded(entry, entry.twin, 0)
+        if all(entry.part.rejected is None for entry in entries):
+            return True
+        self._take_back(put)
+        for entry in self._good():
+            entry.part.reject(Rejected.because("batch_refused"))
+        return False
+
+    def _reserve(self, entries: list[_Entry], put: list[_Entry]) -> None:
+        """Rows in state ``committing`` for ``entries``; those that are ours to link go into ``put``."""
+        created = now()
+        wanted = [self._wanted(entry, created + position) for position, entry in enumerate(entries)]
+        for entry, mine, got in zip(entries, wanted, self._records.reserve(wanted), strict=True):
+            if got.id == mine.id:
+                entry.record = got
+                put.append(entry)
+            else:
+                entry.twin = got
+
+    def _wanted(self, entry: _Entry, created: int) -> Record:
+        part, filename = entry.part, entry.verdict.filename
+        assert part.staged
+        return Record(
+            id=new_id(),
+            set=self._set.name,
+            owner=self._owner,
+            uuid=entry.uuid,
+            filename=filename,
+            path=entry.path,
+            key=storage_name(filename),
+            size=part.size,
+            type=kind_of(extension_of(filename)).media_type,
+            sha256=part.sha256,
+            created=created,
+            mark=part.staged.mark,
+        )
+
+    def _link(self, entry: _Entry) -> StagedFile:
+        assert entry.part.staged and entry.record
+        try:
+            self._storage.commit(entry.part.staged, entry.record.key)
+        except FileExistsError:
+            # A file that no record names lies there. It is not ours, and stays.
+            entry.record = self._records.rekey(entry.record)
+            self._storage.commit(entry.part.staged, entry.record.key)
+        return entry.part.staged
+
+    def _take_back(self, put: list[_Entry]) -> None:
+        """Undo a commit that failed half-way. What cannot be undone now is undone at the next start."""
+        ids = [entry.record.id for entry in put if entry.record]
+        with contextlib.suppress(OSError, SQLAlchemyError):
+            undo(self._storage, self._records, self._records.committing(ids))
+
+    def _recorded(self, entry: _Entry, twin: Record, patience: float) -> Record:
+        """The verdict that an upload with this uuid got when it came first. Rejected: it had other bytes."""
+        deadline = time.monotonic() + patience
+        found: Record | None = twin
+        while found is not None and found.state == COMMITTING and time.monotonic() < deadline:
+            time.sleep(0.02)
+            found = self._records.by_uuid(self._owner, entry.uuid)
+        if found is None or found.state == COMMITTING:
+            raise Rejected.because("uuid_busy")
+        digests = {found.sha256, entry.part.sha256} - {None}
+        if found.size != entry.part.size or len(digests) > 1:
+            raise Rejected.because("uuid_taken")
+        return found
+
+
+def _digest(part: Part) -> str:
+    with part.open() as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def undo(storage: Storage, records: Records, reserved: Sequence[Record]) -> None:
+    """Take back reservations: first the bytes, then the rows, so that a row never outlives its own undoing."""
+    for record in reserved:
+        storage.delete(record.key, record.mark)
+    records.release([record.id for record in reserved])
+
+
+def index_of(key: str) -> int | None:
+    """``file[12]`` → 12; None for ``file`` and ``file[]``."""
+    match = re.fullmatch(r"[^\[\]]+\[([0-9]{1,9})\]", key)
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The plain-text answer to a batch of which not everything was stored."""
+
+    text: str
+    status: int
+    #: Whether the text has a line for each part not stored, so that a part without one was stored.
+    per_part: bool
+
+
+def refusal(verdicts: Sequence[Verdict]) -> Refusal | None:
+    """The answer that tells the whole truth about ``verdicts``; None when every part was stored."""
+    refused = [(verdict, verdict.rejected) for verdict in verdicts if verdict.rejected]
+    if not refused:
+        return None
+    statuses = {rejected.status for _, rejected in refused}
+    status = statuses.pop() if len(statuses) == 1 else 422
+    if len(verdicts) == 1:
+        return Refusal(refused[0][1].sentence, status, per_part=False)
+    lines = [f'{verdict.key} "{shown(verdict.filename)}": {rejected.text}' for verdict, rejected in refused]
+    stored = len(verdicts) - len(refused)
+    if stored == 0:
+        lines.append("No file was stored.")
+    elif stored == 1:
+        lines.append("The other file was stored.")
+    else:
+        lines.append(f"The other {stored} files were stored.")
+    return Refusal("\n".join(lines), status, per_part=True)

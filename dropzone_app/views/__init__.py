@@ -1,0 +1,120 @@
+"""Request in, response out: the blueprint, and what all of its views share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from flask import Blueprint, Flask, Response, current_app, request
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from .. import security
+from ..errors import Rejected, from_os_error
+from ..intake.request import Intake, UploadRequestMixin
+from ..naming import shown
+from . import files, pages, upload
+from .base import site
+
+_PACKAGE = Path(__file__).parent.parent
+
+#: Inside the package in an installed wheel; beside it in a checkout.
+_ROOT = _PACKAGE if (_PACKAGE / "templates").is_dir() else _PACKAGE.parent
+
+
+def make_blueprint(url_prefix: str | None, *, with_index: bool) -> Blueprint:
+    """The routes of DESIGN's HTTP table; ``/`` only where the app is ours alone."""
+    blueprint = Blueprint(
+        "uploads",
+        __name__,
+        url_prefix=url_prefix,
+        template_folder=str(_ROOT / "templates"),
+        static_folder=str(_ROOT / "static"),
+        static_url_path="/uploads-static",
+    )
+    if with_index:
+        blueprint.add_url_rule("/", "index", pages.index)
+    blueprint.add_url_rule("/upload", "upload", upload.upload, methods=["POST"])
+    blueprint.add_url_rule("/upload/<name>", "upload", upload.upload, methods=["POST"])
+    blueprint.add_url_rule("/files", "files", files.files)
+    blueprint.add_url_rule("/files/<id>/<filename>", "file", files.file)
+    blueprint.add_url_rule("/files/<id>", "delete_file", files.delete_file, methods=["DELETE"])
+    blueprint.add_url_rule("/batches/<id>", "batch", pages.batch)
+    blueprint.add_url_rule("/csrf-token", "csrf_token", pages.csrf_token)
+    blueprint.add_url_rule("/healthz", "healthz", pages.healthz)
+    blueprint.before_request(_guard)
+    blueprint.register_error_handler(Rejected, security.refuse)
+    blueprint.register_error_handler(HTTPException, _http_error)
+    blueprint.register_error_handler(OSError, _os_error)
+    blueprint.register_error_handler(SQLAlchemyError, _database_error)
+    blueprint.register_error_handler(Exception, _unexpected)
+    return blueprint
+
+
+def _guard() -> None:
+    """Refuse before the body is read what can be refused by then."""
+    if request.method in {"GET", "HEAD", "OPTIONS"}:
+        return
+    settings = site().settings
+    is_upload = request.endpoint == "uploads.upload"
+    if is_upload:
+        security.check_body(request)
+    security.check_origin(request)
+    by_header = security.check_csrf_header(request)
+    if is_upload:
+        security.check_length(request, settings)
+        upload_set = site().upload_set((request.view_args or {}).get("name"))
+        cast(UploadRequestMixin, request).intake = Intake(
+            settings, site().rules[upload_set.name], site().storage
+        )
+    if not by_header:
+        security.check_csrf(request.form.get(security.csrf_field()) if is_upload else None)
+
+
+def _http_error(error: HTTPException) -> Response:
+    return security.refuse_http_error(error, site().settings)
+
+
+def _os_error(error: OSError) -> Response:
+    current_app.logger.exception("storage failed: %s", shown(request.path))
+    return security.refuse(from_os_error(error))
+
+
+def _database_error(error: SQLAlchemyError) -> Response:
+    current_app.logger.exception("database failed: %s", shown(request.path))
+    return security.refuse(Rejected.because("unavailable"))
+
+
+def _unexpected(error: Exception) -> Response:
+    current_app.logger.exception("unexpected: %s", shown(request.path))
+    return security.refuse(Rejected.because("internal"))
+
+
+def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> None:
+    """Let every answer under our paths keep the contract, also the framework's own 404 and 405.
+
+    ``everywhere``: the app has no other paths than ours.
+    """
+    prefix = (blueprint.url_prefix or "").rstrip("/")
+    roots = {
+        rule.rule.removeprefix(prefix).split("/")[1]
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("uploads.")
+    } - {""}
+
+    def is_ours() -> bool:
+        if everywhere:
+            return True
+        if request.endpoint:
+            return request.blueprint == "uploads"
+        below = request.path.removeprefix(prefix)
+        return request.path.startswith(f"{prefix}/") and below.split("/")[1] in roots
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        if not is_ours():
+            return response
+        response = security.answered_in_text(response, request, site().settings)
+        if response.mimetype == "text/html":
+            security.guard_page(response)
+        return security.drained(response, request)

@@ -1,0 +1,121 @@
+"""The files of an owner: listed, served, deleted."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, jsonify, render_template, request, url_for
+from werkzeug.http import dump_options_header
+from werkzeug.wsgi import FileWrapper
+
+from .. import security
+from ..errors import Rejected
+from ..records import Record
+from .base import owner, site
+
+#: Files on one page of the list.
+PAGE = 50
+_BUFFER = 1 << 20
+
+#: What a browser may show in place: nothing that can hold a script. The rest is offered for saving.
+_INLINE = re.compile(
+    r"image/(jpeg|png|gif|webp|avif|bmp)|audio/[a-z0-9.+-]+|video/[a-z0-9.+-]+|application/pdf"
+)
+
+
+def file_fields(record: Record) -> dict[str, Any]:
+    """A File of the HTTP contract."""
+    created = datetime.fromtimestamp(record.created / 1_000_000, UTC)
+    return {
+        "id": record.id,
+        "uuid": record.uuid,
+        "set": record.set,
+        "filename": record.filename,
+        "path": record.path,
+        "key": record.key,
+        "size": record.size,
+        "type": record.type,
+        "sha256": record.sha256,
+        "created": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "url": url_for("uploads.file", id=record.id, filename=record.filename),
+        "thumbnail": None,
+    }
+
+
+def files() -> Response | str:
+    """My files, newest first: a page for people, JSON where it is asked for."""
+    found, cursor = newest(request.args.get("cursor"))
+    if any(value == "application/json" for value, _ in request.accept_mimetypes):
+        response = jsonify(files=found, next=cursor)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    return render_template(
+        "dropzone_app/files.html", files=found, next=cursor, csp_nonce=security.csp_nonce()
+    )
+
+
+def newest(cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
+    """One page of my files, and the cursor of the next page. Rejected for a cursor that is none of ours."""
+    after = None
+    if cursor:
+        match = re.fullmatch(r"([0-9]{1,18})-([0-9a-f]{32})", cursor)
+        if not match:
+            raise Rejected.because("bad_cursor")
+        after = int(match[1]), match[2]
+    found = site().records.files(owner(), limit=PAGE + 1, after=after)
+    page = found[:PAGE]
+    more = f"{page[-1].created}-{page[-1].id}" if len(found) > PAGE else None
+    return [file_fields(record) for record in page], more
+
+
+def file(id: str, filename: str) -> Response:
+    """The bytes of a file of mine, served so that a browser can run nothing in them."""
+    record = site().records.file(id, owner())
+    if record is None or record.filename != filename:
+        raise Rejected.because("unknown_file")
+    inline = bool(_INLINE.fullmatch(record.type)) and "download" not in request.args
+    opened = site().storage.open(record.key)
+    response = security.CookielessResponse(
+        FileWrapper(opened, _BUFFER),
+        mimetype=record.type,
+        direct_passthrough=True,
+    )
+    response.call_on_close(opened.close)
+    headers = response.headers
+    headers["Content-Disposition"] = _disposition("inline" if inline else "attachment", record.filename)
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Content-Security-Policy"] = (
+        "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+    )
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["Cache-Control"] = "private, no-cache"
+    response.content_length = record.size
+    response.set_etag(record.sha256 or record.id)
+    response.last_modified = datetime.fromtimestamp(record.created // 1_000_000, UTC)
+    try:
+        response.make_conditional(request, accept_ranges=True, complete_length=record.size)
+    except BaseException:
+        opened.close()
+        raise
+    return response
+
+
+def _disposition(kind: str, filename: str) -> str:
+    """RFC 6266: a plain ``filename`` for old clients, ``filename*`` (RFC 8187) for every script."""
+    plain = re.sub(r"[^ -~]|[\"\\%]", "_", filename)
+    options = {"filename": plain}
+    if plain != filename:
+        options["filename*"] = f"UTF-8''{quote(filename, safe='!#$&+-.^_`|~')}"
+    return dump_options_header(kind, options)
+
+
+def delete_file(id: str) -> Response:
+    """Delete a file of mine: first the record, so that nobody sees a file that is half gone."""
+    record = site().records.remove(id, owner())
+    if record is None:
+        raise Rejected.because("unknown_file")
+    site().storage.delete(record.key)
+    return Response(status=204)

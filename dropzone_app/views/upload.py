@@ -1,0 +1,48 @@
+"""A batch comes in."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify, redirect, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from .. import security
+from ..uploads import Batch, refusal
+from .base import owner, site
+from .files import file_fields
+
+
+def upload(name: str | None = None) -> BaseResponse:
+    """Give every part of the request its verdict, store the good ones, and say what became of each."""
+    batch = site().batch(site().upload_set(name), owner(), request.form)
+    for key, part in request.files.items(multi=True):
+        batch.add(key, part)
+    batch.commit()
+    return _plain_form_answer(batch) if security.is_plain_form(request) else _answer(batch)
+
+
+def _answer(batch: Batch) -> Response:
+    refused = refusal(batch.verdicts)
+    if refused is None:
+        stored = [file_fields(verdict.record) for verdict in batch.verdicts if verdict.record]
+        response = jsonify(success=True, files=stored)
+        response.status_code = 201
+        return response
+    response = security.plain_text(refused.text, refused.status)
+    if refused.per_part:
+        response.headers["Upload-Verdicts"] = "per-part"
+    return response
+
+
+def _plain_form_answer(batch: Batch) -> BaseResponse:
+    """303 to the batch's page: reloading it sends nothing again."""
+    parts = [
+        {
+            "key": verdict.key,
+            "filename": verdict.filename,
+            "sentence": verdict.rejected.sentence if verdict.rejected else None,
+            "id": verdict.record.id if verdict.record else None,
+        }
+        for verdict in batch.verdicts
+    ]
+    id = site().records.add_batch(owner(), {"parts": parts})
+    return redirect(url_for("uploads.batch", id=id), 303)
