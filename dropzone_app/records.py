@@ -139,6 +139,8 @@ class Records:
             raise SettingError(
                 f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
             ) from error
+        self._for_now = self._engine.execution_options(uploads="write")
+        self._for_good = self._engine.execution_options(uploads="final")
 
     def __str__(self) -> str:
         return self._engine.url.database or self._engine.url.render_as_string()
@@ -150,10 +152,9 @@ class Records:
     @contextlib.contextmanager
     def _write(self, *, final: bool = False) -> Iterator[Connection]:
         """A transaction that writes. ``final``: what it wrote survives a power cut (where durable)."""
-        mode = "final" if final and self.durable else "write"
-        with self._writing, self._engine.connect().execution_options(uploads=mode) as connection:
-            with connection.begin():
-                yield connection
+        engine = self._for_good if final and self.durable else self._for_now
+        with self._writing, engine.begin() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def _read(self) -> Iterator[Connection]:

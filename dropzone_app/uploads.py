@@ -348,7 +348,7 @@ class Batch:
 
 def _digest(part: Part) -> str:
     with part.open() as file:
-        return file_digest(file, "sha256").hexdigest()
+        return file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
 
 
 def undo(storage: Storage, records: Records, reserved: Sequence[Record]) -> None:
