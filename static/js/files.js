@@ -1,0 +1,241 @@
+import { CsrfToken } from "./csrf.js";
+import { humanSize, relativeTime, splitName } from "./format.js";
+import { icon, iconFor } from "./icons.js";
+import { listFiles } from "./receipts.js";
+
+/** @typedef {import("./types.js").StoredFile} StoredFile */
+
+const PICTURE = /^image\/(jpeg|png|gif|webp|avif|bmp)$/;
+const SMALL_PICTURE = 2_000_000;
+const CLOCK_MS = 30_000;
+
+/** "Your files": what the server listed, brought to life, and what was stored since, put on top. */
+export class Files {
+  /** @param {HTMLElement} element */
+  constructor(element) {
+    this.element = element;
+    const find = (/** @type {string} */ name) =>
+      /** @type {HTMLElement} */ (element.querySelector(`[data-uploads-${name}]`));
+    this.list = find("files-list");
+    this.empty = find("files-empty");
+    this.more = /** @type {HTMLAnchorElement | null} */ (find("more"));
+    this.live = find("files-live");
+    this.template = /** @type {HTMLTemplateElement} */ (element.querySelector("template"));
+    this.url = element.dataset.filesUrl ?? "";
+    const meta = document.querySelector("meta[name=csrf-token]");
+    this.token = new CsrfToken({
+      token: meta?.getAttribute("content") ?? "",
+      url: element.dataset.csrfUrl ?? "",
+      header: element.dataset.csrfHeader,
+    });
+    /** @type {Map<string, HTMLElement>} */
+    this.items = new Map();
+    /** @type {StoredFile[]} */
+    this.arrived = [];
+
+    for (const item of this.list.children) this.adopt(/** @type {HTMLElement} */ (item));
+    this.more?.addEventListener("click", (event) => {
+      event.preventDefault();
+      this.showMore();
+    });
+    document.addEventListener("batchuploader:stored", (event) => {
+      this.arrive(/** @type {CustomEvent<{file: StoredFile}>} */ (event).detail.file);
+    });
+    setInterval(() => this.drawTimes(this.list), CLOCK_MS);
+  }
+
+  /** @param {HTMLElement} item */
+  adopt(item) {
+    this.items.set(item.dataset.fileId ?? "", item);
+    this.drawTimes(item);
+    const remove = item.querySelector("[data-uploads-delete]");
+    if (remove instanceof HTMLButtonElement) {
+      remove.hidden = false;
+      remove.addEventListener("click", () => this.ask(item, remove));
+    }
+  }
+
+  /** @param {ParentNode} root */
+  drawTimes(root) {
+    const now = new Date();
+    for (const time of root.querySelectorAll("time")) {
+      const then = new Date(time.dateTime);
+      time.title = then.toLocaleString();
+      time.textContent = relativeTime(then, now, document.documentElement.lang || "en");
+    }
+  }
+
+  /** Gathers what arrives within a frame, so that a batch costs one layout. @param {StoredFile} file */
+  arrive(file) {
+    if (this.items.has(file.id)) return;
+    if (this.arrived.push(file) > 1) return;
+    requestAnimationFrame(() => {
+      const fresh = this.arrived.filter(({ id }) => !this.items.has(id)).reverse();
+      this.arrived = [];
+      this.list.prepend(...fresh.map((one) => this.build(one)));
+      this.drawEmpty();
+    });
+  }
+
+  /** @param {StoredFile} file */
+  build(file) {
+    const copy = /** @type {DocumentFragment} */ (this.template.content.cloneNode(true));
+    const item = /** @type {HTMLElement} */ (copy.firstElementChild);
+    item.dataset.fileId = file.id;
+    for (const link of item.querySelectorAll("a")) link.href = file.url;
+    for (const name of item.querySelectorAll("[data-file-name]")) name.textContent = file.filename;
+    const shown = /** @type {HTMLElement} */ (item.querySelector(".uploads-name"));
+    shown.title = file.filename;
+    splitName(file.filename).forEach((piece, index) => (shown.children[index].textContent = piece));
+    const fill = (/** @type {string} */ key, /** @type {string} */ text) => {
+      const slot = /** @type {HTMLElement} */ (item.querySelector(`[data-file-${key}]`));
+      slot.textContent = text;
+      slot.hidden = text === "";
+    };
+    fill("size", humanSize(file.size));
+    fill("path", file.path ?? "");
+    const time = /** @type {HTMLTimeElement} */ (item.querySelector("time"));
+    time.dateTime = file.created;
+    /** @type {HTMLElement} */ (item.querySelector("[data-file-picture]")).replaceChildren(pictureOf(file));
+    this.adopt(item);
+    return item;
+  }
+
+  async showMore() {
+    const { more } = this;
+    if (!more || more.getAttribute("aria-busy") === "true") return;
+    more.setAttribute("aria-busy", "true");
+    const cursor = new URL(more.href).searchParams.get("cursor") ?? "";
+    const page = await listFiles(this.url, cursor);
+    more.removeAttribute("aria-busy");
+    if (!page.ok) {
+      this.say("The list could not be loaded. Try again.");
+      return;
+    }
+    const fresh = page.files.filter(({ id }) => !this.items.has(id)).map((file) => this.build(file));
+    this.list.append(...fresh);
+    fresh[0]?.querySelector("a")?.focus({ preventScroll: true });
+    if (page.next === null) {
+      more.remove();
+      this.more = null;
+    } else {
+      const next = new URL(more.href);
+      next.searchParams.set("cursor", page.next);
+      more.href = next.href;
+    }
+  }
+
+  /**
+   * Deleting cannot be undone, so it asks first, in the place where the question arose.
+   *
+   * @param {HTMLElement} item
+   * @param {HTMLButtonElement} button
+   */
+  ask(item, button) {
+    const name = item.querySelector("[data-file-name]")?.textContent ?? "";
+    const question = document.createElement("div");
+    question.className = "uploads-question";
+    question.setAttribute("role", "group");
+    question.setAttribute("aria-label", `Delete ${name}?`);
+    const words = document.createElement("span");
+    words.textContent = "Delete for good?";
+    const yes = choice("Delete", "uploads-button uploads-danger");
+    const no = choice("Keep", "uploads-button");
+    question.append(words, yes, no);
+    item.append(question);
+    item.dataset.asking = "";
+    yes.focus();
+    const close = () => {
+      question.remove();
+      delete item.dataset.asking;
+      button.focus();
+    };
+    no.addEventListener("click", close);
+    question.addEventListener("keydown", (event) => event.key === "Escape" && close());
+    yes.addEventListener("click", async () => {
+      yes.disabled = no.disabled = true;
+      const problem = await this.delete(item.dataset.fileId ?? "");
+      if (problem === "") {
+        this.gone(item, name);
+        return;
+      }
+      yes.disabled = no.disabled = false;
+      words.textContent = problem;
+      this.say(problem);
+    });
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<string>} what went wrong, or ""
+   */
+  async delete(id) {
+    const send = async () =>
+      fetch(`${this.url.replace(/\/$/, "")}/${encodeURIComponent(id)}`, {
+        method: "DELETE",
+        headers: { [this.token.header]: await this.token.fresh(), "X-Requested-With": "XMLHttpRequest" },
+        credentials: "same-origin",
+      });
+    try {
+      let answer = await send();
+      if ((answer.headers.get("Upload-Error") ?? "").startsWith("csrf_")) {
+        await this.token.renew();
+        answer = await send();
+      }
+      // Gone already is what was wanted.
+      if (answer.status === 204 || answer.status === 404) return "";
+      const plain = (answer.headers.get("Content-Type") ?? "").startsWith("text/plain");
+      return (plain && (await answer.text()).trim()) || `The server refused (error ${answer.status}).`;
+    } catch {
+      return "The connection broke. Try again.";
+    }
+  }
+
+  /**
+   * @param {HTMLElement} item
+   * @param {string} name
+   */
+  gone(item, name) {
+    const next = item.nextElementSibling ?? item.previousElementSibling;
+    this.items.delete(item.dataset.fileId ?? "");
+    item.remove();
+    this.drawEmpty();
+    this.say(`${name} was deleted.`);
+    const target = next?.querySelector("a") ?? this.element.querySelector("h2");
+    if (target instanceof HTMLElement) target.focus();
+  }
+
+  drawEmpty() {
+    this.empty.hidden = this.items.size > 0;
+  }
+
+  /** @param {string} words */
+  say(words) {
+    this.live.textContent = words;
+  }
+}
+
+/**
+ * @param {string} word
+ * @param {string} className
+ */
+function choice(word, className) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = className;
+  button.textContent = word;
+  return button;
+}
+
+/** @param {StoredFile} file */
+function pictureOf(file) {
+  const small = PICTURE.test(file.type ?? "") && file.size <= SMALL_PICTURE;
+  const source = file.thumbnail ?? (small ? file.url : null);
+  if (source === null) return icon(iconFor(file.filename));
+  const image = document.createElement("img");
+  image.alt = "";
+  image.loading = "lazy";
+  image.src = source;
+  image.addEventListener("error", () => image.replaceWith(icon(iconFor(file.filename))), { once: true });
+  return image;
+}

@@ -1,0 +1,104 @@
+const UNITS = ["KB", "MB", "GB", "TB", "PB"];
+
+/**
+ * A size for people, in powers of 1000, the same words as the server's: "999 bytes", "1.5 KB", "10 MB".
+ *
+ * @param {number} bytes
+ */
+export function humanSize(bytes) {
+  if (bytes < 1000) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
+  let value = bytes;
+  let unit = "";
+  for (unit of UNITS) {
+    value /= 1000;
+    // Rounding comes first: 999,999 bytes are 1 MB, not 1000 KB.
+    if (value < 100 || Number(fixed(value, 0)) < 1000) break;
+  }
+  return `${value >= 99.95 ? fixed(value, 0) : fixed(value, 1).replace(/\.0$/, "")} ${unit}`;
+}
+
+/**
+ * Python's rounding, of which toFixed() differs only in exact ties: 1.25 is 1.2 there and 1.3 here.
+ *
+ * @param {number} value
+ * @param {0 | 1} digits
+ */
+function fixed(value, digits) {
+  const ten = 10 ** digits;
+  const tie = Number.isInteger(value * 4) && (value * ten) % 1 === 0.5;
+  if (!tie) return value.toFixed(digits);
+  const below = Math.floor(value * ten);
+  return ((below % 2 === 0 ? below : below + 1) / ten).toFixed(digits);
+}
+
+/**
+ * Fills `{placeholders}`; one that has no value stays as it is, so that a mistake is seen.
+ *
+ * @param {string} sentence
+ * @param {Record<string, string | number>} values
+ */
+export function fill(sentence, values) {
+  return sentence.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
+const SHORT = 12;
+const TAIL = 8;
+
+/**
+ * A name in two pieces, of which the second (the ending with the extension) is always shown.
+ *
+ * @param {string} name
+ * @returns {[string, string]}
+ */
+export function splitName(name) {
+  const letters = Array.from(name);
+  if (letters.length <= SHORT) return [name, ""];
+  return [letters.slice(0, -TAIL).join(""), letters.slice(-TAIL).join("")];
+}
+
+/**
+ * A sentence as it stands alone: the server's table begins in lower case where a name may come before.
+ *
+ * @param {string} text
+ */
+export function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
+const SPANS = [
+  ["minute", 60],
+  ["hour", 3600],
+  ["day", 86400],
+  ["month", 2592000],
+  ["year", 31536000],
+];
+
+/**
+ * "just now", "2 minutes ago", "yesterday".
+ *
+ * @param {Date} then
+ * @param {Date} now
+ * @param {string} [language]
+ */
+export function relativeTime(then, now, language = "en") {
+  const seconds = Math.max(0, (now.getTime() - then.getTime()) / 1000);
+  if (seconds < 45) return "just now";
+  let [unit, length] = SPANS[0];
+  for (const span of SPANS) if (seconds >= span[1]) [unit, length] = span;
+  const words = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  return words.format(-Math.max(1, Math.floor(seconds / length)), unit);
+}
+
+/**
+ * "7 stored, 3 refused": the outcome in one breath; "" when nothing has come to an end.
+ *
+ * @param {Pick<import("./types.js").Counts, "stored" | "refused" | "failed" | "cancelled">} counts
+ */
+export function outcome(counts) {
+  const said = [`${counts.stored.toLocaleString("en")} stored`];
+  if (counts.refused) said.push(`${counts.refused.toLocaleString("en")} refused`);
+  if (counts.failed) said.push(`${counts.failed.toLocaleString("en")} not sent`);
+  if (counts.cancelled) said.push(`${counts.cancelled.toLocaleString("en")} cancelled`);
+  return said.join(", ");
+}

@@ -1,0 +1,227 @@
+import { humanSize, splitName } from "./format.js";
+import { icon, iconFor } from "./icons.js";
+import { Previews } from "./preview.js";
+import { addTooltip } from "./tooltip.js";
+
+/**
+ * @typedef {import("./types.js").Entry} Entry
+ * @typedef {import("./types.js").State} State
+ *
+ * @typedef {object} Actions what a row's buttons do
+ * @property {(entry: Entry) => void} retry
+ * @property {(entry: Entry) => void} cancel
+ * @property {(entry: Entry) => void} remove
+ */
+
+/** @type {Record<State, {word: string, icon: string}>} */
+const STATES = {
+  waiting: { word: "Waiting", icon: "clock" },
+  sending: { word: "Sending", icon: "up" },
+  checking: { word: "Checking", icon: "dots" },
+  stored: { word: "Stored", icon: "check" },
+  refused: { word: "Refused", icon: "cross" },
+  failed: { word: "Not sent", icon: "warning" },
+  cancelled: { word: "Cancelled", icon: "minus" },
+};
+
+/** The rows of this drop, newest last. */
+export class List {
+  /**
+   * @param {HTMLElement} element
+   * @param {Actions} actions
+   */
+  constructor(element, actions) {
+    this.element = element;
+    this.actions = actions;
+    this.previews = new Previews();
+    /** @type {WeakMap<Entry, Row>} */
+    this.rows = new WeakMap();
+    /** @type {Set<Entry>} */
+    this.stale = new Set();
+    this.frame = 0;
+  }
+
+  /** @param {Entry} entry */
+  add(entry) {
+    const row = new Row(entry, this.actions);
+    this.rows.set(entry, row);
+    entry.file.previewElement = row.element;
+    this.element.append(row.element);
+    this.element.hidden = false;
+    this.previews.ask(row.element, entry.file, (url) => row.picture(url));
+  }
+
+  /** @param {Entry} entry */
+  update(entry) {
+    this.rows.get(entry)?.draw();
+  }
+
+  /** Progress is drawn once in a frame, however often it is told. @param {Entry} entry */
+  progress(entry) {
+    this.stale.add(entry);
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      for (const one of this.stale) this.rows.get(one)?.drawProgress();
+      this.stale.clear();
+    });
+  }
+
+  /** @param {Entry} entry */
+  remove(entry) {
+    const row = this.rows.get(entry);
+    if (!row) return;
+    this.previews.forget(row.element);
+    row.element.remove();
+    this.element.hidden = this.element.childElementCount === 0;
+  }
+}
+
+/** One file of this drop. The class names are Dropzone's, because people's scripts look for them. */
+class Row {
+  /**
+   * @param {Entry} entry
+   * @param {Actions} actions
+   */
+  constructor(entry, actions) {
+    this.entry = entry;
+    this.actions = actions;
+    /** @type {State | null} */
+    this.drawn = null;
+    /** @type {(() => void) | null} */
+    this.removeTooltip = null;
+
+    const [head, tail] = splitName(entry.name);
+    this.thumb = make("div", "dz-image", icon(iconFor(entry.name)));
+    this.name = make("span", "uploads-name", make("span", "uploads-name-head", head), make("span", "", tail));
+    this.name.dataset.dzName = "";
+    this.name.title = entry.path ? `${entry.path}/${entry.name}` : entry.name;
+    const size = make("span", "uploads-size", humanSize(entry.size));
+    size.dataset.dzSize = "";
+    this.message = make("span", "");
+    this.message.dataset.dzErrormessage = "";
+    const meta = make("p", "uploads-meta", size);
+    if (entry.path) meta.append(make("span", "uploads-path", entry.path));
+    meta.append(make("span", "dz-error-message", this.message));
+    this.state = make("span", "uploads-state");
+    this.buttons = make("span", "uploads-row-actions");
+    this.bar = make("span", "uploads-row-bar");
+    this.bar.dataset.dzUploadprogress = "";
+    const text = make("div", "uploads-text", this.name, meta);
+    const track = make("div", "uploads-row-track", this.bar);
+    this.element = make("li", "uploads-row dz-preview dz-file-preview");
+    this.element.append(this.thumb, text, this.state, this.buttons, track);
+    this.draw();
+  }
+
+  draw() {
+    const { entry, element } = this;
+    const changed = this.drawn !== entry.state;
+    if (changed) {
+      this.drawn = entry.state;
+      element.dataset.state = entry.state;
+      const { word, icon: name } = STATES[entry.state];
+      this.word = make("span", "", word);
+      this.state.replaceChildren(icon(name), this.word);
+    }
+    this.drawProgress();
+    if (changed || entry.stored) this.drawButtons();
+    if (changed) this.drawProblem();
+  }
+
+  drawProgress() {
+    const { entry } = this;
+    const percent = Math.floor(entry.progress * 100);
+    this.bar.style.width = `${percent}%`;
+    if (entry.state === "sending" && this.word) this.word.textContent = `Sending ${percent} %`;
+  }
+
+  drawButtons() {
+    const { entry, actions } = this;
+    const hadFocus = this.buttons.contains(document.activeElement);
+    const buttons = [];
+    if (entry.stored) {
+      const open = document.createElement("a");
+      open.className = "uploads-link";
+      open.href = entry.stored.url;
+      open.textContent = "Open";
+      open.append(make("span", "uploads-hidden", ` ${entry.name}`));
+      buttons.push(open);
+    }
+    if (entry.state === "failed") {
+      const retry = button("Retry", entry.name, () => actions.retry(entry));
+      retry.classList.add("uploads-retry");
+      buttons.push(retry);
+    }
+    const open = ["waiting", "sending", "checking"].includes(entry.state);
+    if (open) buttons.push(cross("Cancel", entry.name, () => actions.cancel(entry)));
+    else if (entry.state !== "stored") buttons.push(cross("Remove", entry.name, () => actions.remove(entry)));
+    this.buttons.replaceChildren(...buttons);
+    if (hadFocus) buttons[0]?.focus();
+  }
+
+  drawProblem() {
+    const { entry, thumb } = this;
+    this.removeTooltip?.();
+    this.removeTooltip = null;
+    this.message.textContent = entry.sentence;
+    if (entry.sentence === "") {
+      for (const name of ["role", "tabindex", "aria-label"]) thumb.removeAttribute(name);
+      return;
+    }
+    const what = entry.state === "refused" ? "refused" : "not sent";
+    thumb.setAttribute("role", "button");
+    thumb.setAttribute("tabindex", "0");
+    thumb.setAttribute("aria-label", `Why ${entry.name} was ${what}`);
+    this.removeTooltip = addTooltip(thumb, this.element, entry.sentence);
+  }
+
+  /** @param {string} url of a picture that this row alone uses */
+  picture(url) {
+    const image = document.createElement("img");
+    image.dataset.dzThumbnail = "";
+    image.alt = "";
+    image.addEventListener("load", () => URL.revokeObjectURL(url), { once: true });
+    image.src = url;
+    this.thumb.replaceChildren(image);
+    this.element.classList.replace("dz-file-preview", "dz-image-preview");
+  }
+}
+
+/**
+ * @param {string} tag
+ * @param {string} className
+ * @param {...(Node | string)} children
+ */
+function make(tag, className, ...children) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+}
+
+/**
+ * @param {string} word
+ * @param {string} name
+ * @param {() => void} act
+ */
+function button(word, name, act) {
+  const element = document.createElement("button");
+  element.type = "button";
+  element.className = "uploads-button";
+  element.append(word, make("span", "uploads-hidden", ` ${name}`));
+  element.addEventListener("click", act);
+  return element;
+}
+
+/**
+ * @param {string} word
+ * @param {string} name
+ * @param {() => void} act
+ */
+function cross(word, name, act) {
+  const element = button("", name, act);
+  element.className = "uploads-icon-button";
+  element.replaceChildren(icon("close"), make("span", "uploads-hidden", `${word} ${name}`));
+  element.title = word;
+  return element;
+}

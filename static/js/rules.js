@@ -1,0 +1,44 @@
+import { humanSize } from "./format.js";
+import { sentence } from "./messages.js";
+
+/**
+ * The extension that decides: what follows the last dot, in lower case; "" where there is none.
+ *
+ * @param {string} name
+ */
+export function extensionOf(name) {
+  const dot = name.lastIndexOf(".");
+  return dot > 0 && dot < name.length - 1 ? name.slice(dot + 1).toLowerCase() : "";
+}
+
+/**
+ * What can be refused before a byte is sent. The server checks all of it again.
+ *
+ * @param {{name: string, size: number}} file
+ * @param {import("./types.js").ZoneOptions} options
+ * @param {number} before how many files of this drop were taken already
+ * @returns {string | null} the sentence of the refusal
+ */
+export function refusal(file, options, before = 0) {
+  const say = (/** @type {string} */ code, /** @type {Record<string, string | number>} */ values = {}) =>
+    sentence(options.messages, code, { accepted: options.accepted ?? "", name: file.name, ...values });
+
+  if (file.name.trim() === "") return say("empty_name");
+  if (options.extensions) {
+    const extension = extensionOf(file.name);
+    if (extension === "") return say("no_extension");
+    if (!options.extensions.includes(extension)) return say("extension", { extension });
+  }
+  const limit = Math.min(
+    options.maxFileSize ?? Infinity,
+    options.maxTotalSize ?? Infinity,
+    options.maxContentLength ?? Infinity,
+  );
+  if (file.size > limit) {
+    return say("too_large", { size: humanSize(file.size), limit: humanSize(limit) });
+  }
+  if (options.maxFiles != null && before >= options.maxFiles) {
+    return say("drop_full", { limit: options.maxFiles });
+  }
+  return null;
+}

@@ -1,0 +1,75 @@
+/**
+ * The shapes that pass between the modules. Types only: nothing here runs.
+ *
+ * @typedef {object} StoredFile what the server tells about a file it keeps
+ * @property {string} id
+ * @property {string} uuid
+ * @property {string} filename
+ * @property {string} [path]
+ * @property {number} size
+ * @property {string} [type]
+ * @property {string} created
+ * @property {string} url
+ * @property {string | null} [thumbnail]
+ *
+ * @typedef {object} ZoneOptions what the server puts into `data-uploads-zone`
+ * @property {string} url
+ * @property {string} field
+ * @property {string} [accept]
+ * @property {string} [accepted]
+ * @property {number | null} [maxFileSize]
+ * @property {string[] | null} [extensions]
+ * @property {number | null} [maxFiles]
+ * @property {number | null} [maxParts]
+ * @property {number | null} [maxTotalSize]
+ * @property {number | null} [maxContentLength]
+ * @property {string} csrfUrl
+ * @property {string} [csrfHeader]
+ * @property {string} [csrfToken]
+ * @property {number | null} [csrfLifetime]
+ * @property {string} filesUrl
+ * @property {number} [parallelRequests]
+ * @property {Record<string, string>} [messages]
+ * @property {Record<string, any>} [dropzone]
+ *
+ * @typedef {"waiting" | "sending" | "checking" | "stored" | "refused" | "failed" | "cancelled"} State
+ *
+ * @typedef {object} Verdict what became of one file
+ * @property {"stored" | "refused" | "failed"} state `failed` is not the file's fault: retrying can cure it
+ * @property {string} [sentence]
+ * @property {StoredFile} [file]
+ *
+ * @typedef {object} Answer what came back for one request
+ * @property {"answer" | "network" | "timeout" | "aborted"} kind
+ * @property {number} status
+ * @property {string} text
+ * @property {string} type the Content-Type, in lower case
+ * @property {string} code the `Upload-Error` header
+ * @property {boolean} perPart the header `Upload-Verdicts: per-part` was there
+ * @property {boolean} redirected the answer came from another address than the one asked
+ *
+ * @typedef {object} Part one file of one request
+ * @property {string} key
+ * @property {string} uuid
+ * @property {string} name
+ *
+ * @typedef {File & {upload: {uuid: string, filename: string, progress: number, total: number,
+ *   bytesSent: number}, status: string, accepted?: boolean, fullPath?: string, xhr?: XMLHttpRequest,
+ *   previewElement?: HTMLElement}} DropzoneFile
+ *
+ * @typedef {object} Entry one file of this drop
+ * @property {DropzoneFile} file
+ * @property {string} uuid
+ * @property {string} name
+ * @property {string} path
+ * @property {number} size
+ * @property {State} state
+ * @property {number} progress 0 to 1, of what was sent
+ * @property {string} sentence
+ * @property {StoredFile | null} stored
+ *
+ * @typedef {{files: number, stored: number, refused: number, failed: number, cancelled: number,
+ *   open: number}} Counts
+ */
+
+export {};

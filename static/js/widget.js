@@ -1,0 +1,79 @@
+/**
+ * @typedef {import("./types.js").DropzoneFile} DropzoneFile
+ *
+ * @typedef {object} Owner what Dropzone hands over to us
+ * @property {(file: DropzoneFile) => void} added
+ * @property {(file: DropzoneFile) => string | null} check the sentence of a refusal, or null
+ * @property {(file: DropzoneFile, refusal: string | null) => void} decided
+ * @property {(file: DropzoneFile) => void} cancel
+ * @property {(file: DropzoneFile) => void} removed
+ * @property {() => void} release sends what waits
+ */
+
+/**
+ * A Dropzone that keeps what it is good at (drop, click, folders, events) and leaves the sending to `owner`:
+ * its own queue paints a whole batch red for one bad part, believes a login page, and scans the list of all
+ * files on every event.
+ *
+ * @param {new (...given: any[]) => any} Dropzone the constructor the page has loaded
+ * @param {HTMLElement} element
+ * @param {Record<string, any>} options
+ * @param {Owner} owner
+ * @returns {any} an instance of Dropzone
+ */
+export function createWidget(Dropzone, element, options, owner) {
+  class Widget extends Dropzone {
+    init() {
+      const init = this.options.init;
+      this.options.init = () => {};
+      super.init();
+      this.options.init = init;
+      // Dropzone's own listeners of these three count the whole list for every file.
+      for (const event of ["complete", "uploadprogress", "removedfile"]) {
+        this.off(event);
+        this.on(event, this.options[event]);
+      }
+      this.on("canceled", (/** @type {DropzoneFile} */ file) => this.emit("complete", file));
+      this.on("addedfile", owner.added);
+      this.on("removedfile", owner.removed);
+      return init.call(this);
+    }
+
+    /**
+     * @param {DropzoneFile} file
+     * @param {(error?: string) => void} done
+     */
+    accept(file, done) {
+      const decide = (/** @type {string | undefined} */ error) => {
+        done(error);
+        owner.decided(file, error ?? null);
+      };
+      const refusal = owner.check(file);
+      if (refusal !== null) decide(refusal);
+      else this.options.accept.call(this, file, decide);
+    }
+
+    /** @param {DropzoneFile} file */
+    cancelUpload(file) {
+      owner.cancel(file);
+    }
+
+    processQueue() {
+      owner.release();
+    }
+
+    updateTotalUploadProgress() {}
+
+    _updateMaxFilesReachedClass() {}
+  }
+
+  return new Widget(element, {
+    ...options,
+    autoQueue: false,
+    autoProcessQueue: false,
+    uploadMultiple: false,
+    chunking: false,
+    createImageThumbnails: false,
+    disablePreviews: true,
+  });
+}
