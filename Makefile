@@ -16,6 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 # Phases use the same machine and tell their story one after the other.
 .NOTPARALLEL:
+.DELETE_ON_ERROR:
 
 ##@ Use it
 .PHONY: run install
@@ -98,8 +99,8 @@ help:
 		echo "dropzone_app needs Python 3.11 or newer, and $(PYTHON) is none. Name one: make PYTHON=python3.12 ..."; \
 		exit 1; }
 	@echo "Setting up .venv/ ..."
-# A set-up that was interrupted leaves an environment without pip behind.
-	@test -x $(VENV)/pip || $(PYTHON) -m venv --clear .venv
+# A set-up that was interrupted leaves an environment without pip, a removed Python one that does not run.
+	@$(VENV)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(VENV)/python -m pip install --quiet --editable .
 	@touch $@
 
