@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import resource
 import sys
@@ -44,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"Files        {site.storage}")
     print(f"Records      {site.records}")
     print("Ctrl+C stops it.", flush=True)
+    # Our threads wait for slow clients and disks, not for a core: granian's advice on their number is for others.
+    logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     Granian(
         "dropzone_app:create_app",
         factory=True,
