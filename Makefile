@@ -55,10 +55,11 @@ test-unit: .venv/dev install ## Python alone: rules, storage, records, HTTP
 	@echo "== Unit and HTTP tests"
 	$(PYTEST) -m "not browser and not engines and not large and not wheel"
 
-# The files are named because versions of node differ in what a folder means to `node --test`.
+# The files are named because versions of node differ in what a folder means to `node --test`, and without any
+# name it passes having tested nothing.
 test-js: .venv/installed $(VENDOR)/dropzone-min.js ## The JavaScript modules in node
 	@echo "== JavaScript tests"
-	$(WITH_NODE) node --test $$(find tests/js -name '*.test.js')
+	@files=$$(find tests/js -name '*.test.js') && test -n "$$files" && $(WITH_NODE) node --test $$files
 
 test-browser: .venv/dev node_modules/dev install test-programs ## The page in a real Chromium
 	@echo "== Browser tests"
