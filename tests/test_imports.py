@@ -63,14 +63,14 @@ def violations(root: Path) -> list[str]:
             continue
         for name in imported(source, root):
             top, *rest = name.split(".")
+            known = next((known for known in KNOWN_TO if f"{name}.".startswith(f"{known}.")), None)
             if top == PACKAGE:
                 # A name that is no module is something the package itself offers at its door.
                 target = rest[0] if rest and rest[0] in layer_of else "__init__"
                 if target != part and layer_of[target] <= layer_of[part]:
                     found.append(f"{module} imports {target}, which is not below it")
-            elif known := next((known for known in KNOWN_TO if f"{name}.".startswith(f"{known}.")), None):
-                if not {part, inside} & KNOWN_TO[known]:
-                    found.append(f"{module} imports {known}, which only {sorted(KNOWN_TO[known])} may know")
+            elif known and not {part, inside} & KNOWN_TO[known]:
+                found.append(f"{module} imports {known}, which only {sorted(KNOWN_TO[known])} may know")
     return found
 
 
