@@ -125,6 +125,9 @@ def _set_up(
         CSRFProtect(app)
     if "dropzone" not in app.extensions:
         Dropzone(app)
+    if with_index or app.config.get("MAX_CONTENT_LENGTH") is not None:
+        # Flask reads its own setting as a number.
+        app.config["MAX_CONTENT_LENGTH"] = int(settings.max_content_length)
     storage = open_storage(settings.storage, durable=settings.durable, digest=settings.digest)
     records = Records(_with_folder(settings.database), durable=settings.durable)
     site = Site(

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import click
 from flask import current_app
 from flask.cli import AppGroup
 
 from .config import Size
-from .records import Record
 from .uploads import Site
 from .views.files import file_fields
 
 uploads = AppGroup("uploads", help="Uploaded files and their records.")
-
-_PAGE = 1000
 
 
 @uploads.command("list")
@@ -27,14 +23,9 @@ def list_files(form: str) -> None:
     # Addresses are root-relative, as in every answer; there is no request that could say more.
     with current_app.test_request_context():
         if form == "json":
-            click.echo(json.dumps({"files": [file_fields(record) for record in _all(site)]}, indent=1))
+            click.echo(
+                json.dumps({"files": [file_fields(record) for record in site.records.everything()]}, indent=1)
+            )
             return
-        for record in _all(site):
+        for record in site.records.everything():
             click.echo(f"{record.id}  {Size(record.size)!s:>10}  {record.key}")
-
-
-def _all(site: Site) -> Iterator[Record]:
-    after: tuple[int, str] | None = None
-    while page := site.records.files(None, limit=_PAGE, after=after):
-        yield from page
-        after = page[-1].created, page[-1].id

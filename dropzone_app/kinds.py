@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+#: Alternatives; each is a list of (offset, bytes) that must all be there.
+Signatures = tuple[tuple[tuple[int, bytes], ...], ...]
+
 #: Bytes at the beginning of a file that the table looks at.
 HEAD = 1024
 
@@ -21,35 +24,38 @@ class Kind:
     media_type: str
     #: Said where a file is or is not one: "a JPEG image".
     noun: str
-    #: Alternatives; each is a list of (offset, bytes) that must all be there. Empty: taken by its name.
-    signatures: tuple[tuple[tuple[int, bytes], ...], ...] = ()
+    #: Empty: taken by its name.
+    signatures: Signatures = ()
     #: Must decode as text.
     text: bool = False
 
     def matches(self, head: bytes) -> bool:
         """Whether a file that begins with ``head`` can be of this kind."""
-        if not self.signatures or any(
-            all(head.startswith(magic, offset) for offset, magic in alternative)
-            for alternative in self.signatures
-        ):
+        if not self.signatures or _fits(self.signatures, head):
             return True
         # Readers of PDF take up to 1,024 bytes before the header (ISO 32000-1, annex H, note 13).
         return self.media_type == "application/pdf" and b"%PDF-" in head
+
+
+def _fits(signatures: Signatures, head: bytes) -> bool:
+    return any(
+        all(head.startswith(magic, offset) for offset, magic in alternative) for alternative in signatures
+    )
 
 
 def _at(*pairs: tuple[int, bytes]) -> tuple[tuple[int, bytes], ...]:
     return pairs
 
 
-def _begins(*magics: bytes) -> tuple[tuple[tuple[int, bytes], ...], ...]:
+def _begins(*magics: bytes) -> Signatures:
     return tuple(((0, magic),) for magic in magics)
 
 
-def _riff(form: bytes) -> tuple[tuple[tuple[int, bytes], ...], ...]:
+def _riff(form: bytes) -> Signatures:
     return (_at((0, b"RIFF"), (8, form)),)
 
 
-def _brands(*brands: bytes) -> tuple[tuple[tuple[int, bytes], ...], ...]:
+def _brands(*brands: bytes) -> Signatures:
     return tuple(_at((4, b"ftyp"), (8, brand)) for brand in brands)
 
 
@@ -179,11 +185,44 @@ ARCHIVES = tuple(PRESETS["ARCHIVES"])
 #: What is accepted where nothing is declared: nothing that a browser or a server would run.
 DEFAULT_TYPES = IMAGES + DOCUMENTS + TEXT + AUDIO + VIDEO + DATA
 
-#: Programs and pages that people rename. Named only to say what a refused file is.
-_PROGRAMS = (
-    (b"MZ", "a Windows program"),
-    (b"\x7fELF", "a program"),
-    (b"#!", "a script"),
+#: What a refused file is called, first match first. Only signatures that belong to nothing else: a ZIP may be
+#: a Word document too, and "BM" may begin a letter.
+_KNOWN = (
+    *tuple(
+        (KINDS[extension].signatures, KINDS[extension].noun)
+        for extension in [
+            "jpg",
+            "png",
+            "gif",
+            "webp",
+            "avif",
+            "heic",
+            "tif",
+            "pdf",
+            "rtf",
+            "wav",
+            "flac",
+            "ogg",
+            "webm",
+            "avi",
+            "zip",
+            "gz",
+            "bz2",
+            "xz",
+            "7z",
+            "tar",
+        ]
+    ),
+    (_OLE, "an old Office document"),
+    (_brands(b"qt  "), "a QuickTime video"),
+    (_brands(b""), "an MP4 video"),
+    (_begins(b"ID3"), "an MP3 file"),
+    (_begins(b"MZ"), "a Windows program"),
+    (_begins(b"\x7fELF"), "a program"),
+    (_begins(b"#!"), "a script"),
+)
+#: The same for what is text; case does not matter there.
+_KNOWN_TEXT = (
     (b"<?php", "a PHP script"),
     (b"<!doctype html", "an HTML page"),
     (b"<html", "an HTML page"),
@@ -197,12 +236,12 @@ def kind_of(extension: str) -> Kind:
 
 
 def found_in(head: bytes) -> str | None:
-    """What a file that begins with ``head`` is, as a noun; None where no signature tells."""
-    for kind in KINDS.values():
-        if kind.signatures and kind.matches(head):
-            return kind.noun
+    """What a file that begins with ``head`` is, as a noun; None where nothing tells for sure."""
+    for signatures, noun in _KNOWN:
+        if _fits(signatures, head):
+            return noun
     start = head.lstrip()[:32].lower()
-    return next((noun for magic, noun in _PROGRAMS if start.startswith(magic.lower())), None)
+    return next((noun for magic, noun in _KNOWN_TEXT if start.startswith(magic)), None)
 
 
 def names_of(extensions: Iterable[str]) -> list[str]:

@@ -278,11 +278,9 @@ class Records:
             )
             return _record(found) if found else None
 
-    def files(self, owner: str | None, *, limit: int, after: tuple[int, str] | None = None) -> list[Record]:
-        """Stored files, newest first; ``owner`` None: everyone's. ``after``: (created, id) of the last one seen."""
-        query = select(_files).where(_files.c.state == STORED)
-        if owner is not None:
-            query = query.where(_files.c.owner == owner)
+    def files(self, owner: str, *, limit: int, after: tuple[int, str] | None = None) -> list[Record]:
+        """The owner's files, newest first; ``after``: (created, id) of the last one seen."""
+        query = select(_files).where(_files.c.state == STORED, _files.c.owner == owner)
         if after is not None:
             created, id = after
             query = query.where(
@@ -292,18 +290,27 @@ class Records:
         with self._read() as connection:
             return [_record(row) for row in connection.execute(query).mappings()]
 
-    def remove(self, id: str, owner: str) -> Record | None:
-        """Remove the record, for good; the file it stood for, or None where there was none of this owner's."""
+    def everything(self) -> Iterator[Record]:
+        """All stored files of all owners, newest first."""
+        query = select(_files).where(_files.c.state == STORED)
+        query = query.order_by(_files.c.created.desc(), _files.c.id.desc())
+        with self._read() as connection:
+            for row in connection.execution_options(yield_per=1000).execute(query).mappings():
+                yield _record(row)
+
+    def retire(self, id: str, owner: str) -> Record | None:
+        """Make a stored file vanish for everyone, for good; None where the owner has none of this id.
+
+        Its row stays as a reservation of nobody, so that its bytes are removed even if this process dies now.
+        """
         with self._write(final=True) as connection:
-            found = (
-                connection.execute(
-                    delete(_files)
-                    .where(_files.c.id == id, _files.c.owner == owner, _files.c.state == STORED)
-                    .returning(*_files.c)
-                )
-                .mappings()
-                .first()
+            row = connection.execute(
+                update(_files)
+                .where(_files.c.id == id, _files.c.owner == owner, _files.c.state == STORED)
+                .values(state=COMMITTING, process=None, mark=None, uuid=id)
+                .returning(*_files.c)
             )
+            found = row.mappings().first()
             return _record(found) if found else None
 
     # ---- what became of a batch
@@ -400,6 +407,8 @@ def _this_process() -> str:
 
 def _alive(process: str, created: int) -> bool:
     """Whether the process that made a reservation may still finish it."""
+    if not process:
+        return False
     host, _, rest = process.partition(" ")
     pid, _, started = rest.partition(" ")
     if host.partition("/")[0] != _host().partition("/")[0]:

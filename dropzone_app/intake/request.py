@@ -193,10 +193,13 @@ class _PartParser(FormDataParser):
         key = segment.name or ""
         if not self._field_name.fullmatch(key):
             raise Rejected.because("wrong_field", field=shown(key), name=self._intake.settings.field)
-        if before >= self._intake.rules.max_parts:
-            raise Rejected.because("too_many_parts", limit=self._intake.rules.max_parts)
+        rules = self._intake.rules
+        if rules.max_files and before >= rules.max_files:
+            raise Rejected.because("too_many_files", limit=rules.max_files)
+        if before >= rules.max_parts:
+            raise Rejected.because("too_many_parts", limit=rules.max_parts)
         return Part(
-            self._intake.rules,
+            rules,
             self._intake.storage,
             key=key,
             filename=sent,

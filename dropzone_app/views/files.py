@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, jsonify, render_template, request, url_for
+from flask import Response, current_app, jsonify, render_template, request, url_for
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.http import dump_options_header
 from werkzeug.wsgi import FileWrapper
 
 from .. import security
 from ..errors import Rejected
 from ..records import Record
+from ..uploads import undo
 from .base import owner, site
 
 #: Files on one page of the list.
@@ -124,8 +126,12 @@ def _disposition(kind: str, filename: str) -> str:
 
 def delete_file(id: str) -> Response:
     """Delete a file of mine: first the record, so that nobody sees a file that is half gone."""
-    record = site().records.remove(id, owner())
+    record = site().records.retire(id, owner())
     if record is None:
         raise Rejected.because("unknown_file")
-    site().storage.delete(record.key)
+    try:
+        undo(site().storage, site().records, [record])
+    except (OSError, SQLAlchemyError):
+        # It is gone for everyone; what is left of it is removed at the next start.
+        current_app.logger.exception("the bytes of a deleted file could not be removed")
     return Response(status=204)
