@@ -185,34 +185,17 @@ ARCHIVES = tuple(PRESETS["ARCHIVES"])
 #: What is accepted where nothing is declared: nothing that a browser or a server would run.
 DEFAULT_TYPES = IMAGES + DOCUMENTS + TEXT + AUDIO + VIDEO + DATA
 
+# fmt: off
+_TELLING = (
+    "jpg", "png", "gif", "webp", "avif", "heic", "tif", "pdf", "rtf", "wav", "flac", "ogg", "webm", "avi",
+    "zip", "gz", "bz2", "xz", "7z", "tar",
+)
+# fmt: on
+
 #: What a refused file is called, first match first. Only signatures that belong to nothing else: a ZIP may be
 #: a Word document too, and "BM" may begin a letter.
 _KNOWN = (
-    *tuple(
-        (KINDS[extension].signatures, KINDS[extension].noun)
-        for extension in [
-            "jpg",
-            "png",
-            "gif",
-            "webp",
-            "avif",
-            "heic",
-            "tif",
-            "pdf",
-            "rtf",
-            "wav",
-            "flac",
-            "ogg",
-            "webm",
-            "avi",
-            "zip",
-            "gz",
-            "bz2",
-            "xz",
-            "7z",
-            "tar",
-        ]
-    ),
+    *((KINDS[extension].signatures, KINDS[extension].noun) for extension in _TELLING),
     (_OLE, "an old Office document"),
     (_brands(b"qt  "), "a QuickTime video"),
     (_brands(b""), "an MP4 video"),
