@@ -24,12 +24,14 @@ CHROMIUM_FLAGS = [
 ]
 
 
+TEST_FAILED = pytest.StashKey[bool]()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
     for item in items:
-        folder = item.path.relative_to(here).parts[0]
-        if folder in FOLDER_MARKERS:
-            item.add_marker(folder)
+        for folder in FOLDER_MARKERS:
+            if item.path.is_relative_to(Path(__file__).with_name(folder)):
+                item.add_marker(folder)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,9 +40,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.when == "call":
         item.stash[TEST_FAILED] = report.failed
     return report
-
-
-TEST_FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture
