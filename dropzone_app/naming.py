@@ -21,6 +21,8 @@ _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CLOCK\$|CONIN\$|CONOUT\$|COM[0-9¹²³
 
 def _printable(text: str) -> str:
     """NFC, without control, format (bidi), surrogate, private-use and line-separating characters."""
+    if text.isascii() and text.isprintable():
+        return text
     text = unicodedata.normalize("NFC", text)
     kept = (
         " " if character.isspace() else character
