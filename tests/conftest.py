@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from support import LiveServer, is_loopback, missing
+
+# A slow machine is no fault of the code.
+settings.register_profile("no deadline", settings(), deadline=None)
+settings.load_profile("no deadline")
 
 FOLDER_MARKERS = ("browser", "engines", "large", "wheel")
 
