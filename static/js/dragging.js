@@ -17,14 +17,10 @@ export function watchDragging(root, drop) {
     depth = Math.max(0, value);
     root.toggleAttribute("data-uploads-dragging", depth > 0);
   };
-  const listen = (
-    /** @type {"dragenter" | "dragleave" | "drop" | "dragend"} */ type,
-    /** @type {() => void} */ act,
-  ) => window.addEventListener(type, (event) => carriesFiles(event) && act(), { capture: true });
-  listen("dragenter", () => set(depth + 1));
-  listen("dragleave", () => set(depth - 1));
-  listen("drop", () => set(0));
-  listen("dragend", () => set(0));
+  window.addEventListener("dragenter", (event) => carriesFiles(event) && set(depth + 1), { capture: true });
+  // What leaves the window may no longer tell what it carries.
+  window.addEventListener("dragleave", () => set(depth - 1), { capture: true });
+  window.addEventListener("drop", () => set(0), { capture: true });
 
   if (!drop) return;
   // Those over the zone itself do not come here: Dropzone ends them.

@@ -7,9 +7,9 @@ const KINDS = [
   ["image", new Set("jpg jpeg jpe png gif webp avif bmp tif tiff heic heif svg ico".split(" "))],
   ["video", new Set("mp4 m4v mov webm mkv avi mpg mpeg ogv 3gp wmv".split(" "))],
   ["audio", new Set("mp3 m4a aac wav flac ogg oga opus wma aiff mid".split(" "))],
-  ["table", new Set("csv tsv xls xlsx ods gnumeric json xml yaml yml ini plist parquet sql".split(" "))],
+  ["table", new Set("csv tsv xls xlsx ods gnumeric json xml yaml yml toml ini plist parquet sql".split(" "))],
   ["archive", new Set("zip tar gz tgz bz2 xz txz 7z rar zst".split(" "))],
-  ["document", new Set("txt md rst log rtf doc docx odt pdf ppt pptx odp epub tex".split(" "))],
+  ["document", new Set("txt md rst log rtf doc docx odt odf abw pdf ppt pptx odp epub tex".split(" "))],
 ];
 
 /**

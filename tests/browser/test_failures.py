@@ -1,0 +1,197 @@
+"""What is not stored is never shown as stored, and says what to do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser.samples import drop, finished, listed, png, row, states, write
+from playwright.sync_api import Page, Route, expect
+from support import LiveServer
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    return write(tmp_path, {"one.png": png(250, 180, 60), "two.txt": b"two\n", "three.txt": b"three\n"})
+
+
+def sentences(page: Page) -> set[str]:
+    """What the rows say, all of them."""
+    return set(page.locator(".dz-preview [data-dz-errormessage]").all_inner_texts())
+
+
+LOGIN = "<!doctype html><title>Sign in</title><form><input name=password></form>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"status": 200, "content_type": "text/html", "body": LOGIN}, "did not come from the upload service"),
+        ({"status": 200, "body": ""}, "did not come from the upload service"),
+        ({"status": 200, "json": {"success": True}}, "did not come from the upload service"),
+        ({"status": 201, "json": {"success": True, "files": []}}, "did not confirm"),
+        ({"status": 200, "json": {"error": "no"}}, "did not come from the upload service"),
+        ({"status": 500, "content_type": "text/html", "body": "<h1>Error</h1>"}, "failed (error 500)"),
+        ({"status": 502, "content_type": "text/html", "body": "<h1>Bad gateway</h1>"}, "failed (error 502)"),
+        ({"status": 503, "body": ""}, "busy"),
+        (
+            {"status": 507, "content_type": "text/plain", "body": "The server has no room left."},
+            "The server has no room left.",
+        ),
+    ],
+    ids=["login page", "empty", "no files", "none named", "foreign json", "500", "502", "503", "507"],
+)
+def test_an_answer_that_does_not_name_the_files_is_never_green_and_can_be_retried(
+    upload_page: Page, files: list[Path], answer: dict[str, Any], said: str
+) -> None:
+    upload_page.route("**/upload/*", lambda route: route.fulfill(**answer))
+    drop(upload_page, *files)
+    assert finished(upload_page, 3)["failed"] == 3
+    expect(upload_page.locator(".dz-success")).to_have_count(0)
+    [sentence] = sentences(upload_page)
+    assert said in sentence
+    assert "<" not in sentence
+    expect(upload_page.get_by_role("button", name="Retry")).to_have_count(3)
+    expect(upload_page.locator("[data-uploads-live]")).to_have_text("0 stored, 3 not sent.")
+
+
+def test_a_redirect_to_a_login_page_is_never_green(upload_page: Page, files: list[Path]) -> None:
+    def redirect(route: Route) -> None:
+        if "sign-in" in route.request.url:
+            route.fulfill(status=200, content_type="text/html", body=LOGIN)
+        else:
+            route.fulfill(status=302, headers={"Location": "/sign-in"})
+
+    upload_page.route("**/upload/*", redirect)
+    upload_page.route("**/sign-in", redirect)
+    drop(upload_page, *files)
+    assert finished(upload_page, 3)["stored"] == 0
+    expect(upload_page.locator(".dz-success")).to_have_count(0)
+
+
+def test_a_per_part_text_that_was_cut_off_proves_nothing(upload_page: Page, files: list[Path]) -> None:
+    upload_page.route(
+        "**/upload/*",
+        lambda route: route.fulfill(
+            status=415,
+            content_type="text/plain",
+            headers={"Upload-Verdicts": "per-part"},
+            body='file[0] "one.png": the file is nam',
+        ),
+    )
+    drop(upload_page, *files)
+    assert finished(upload_page, 3)["failed"] == 3
+
+
+def test_a_refusal_of_the_whole_request_paints_every_row_with_its_sentence(
+    upload_page: Page, files: list[Path]
+) -> None:
+    text = "Uploads from another site (unknown) are not accepted; open the upload page itself."
+    upload_page.route(
+        "**/upload/*", lambda route: route.fulfill(status=403, content_type="text/plain", body=text)
+    )
+    drop(upload_page, *files)
+    assert finished(upload_page, 3)["refused"] == 3
+    assert sentences(upload_page) == {text}
+    expect(upload_page.get_by_role("button", name="Retry")).to_have_count(0)
+
+
+def test_a_413_is_shown_in_its_words(
+    live_server: Callable[..., LiveServer], page: Page, tmp_path: Path
+) -> None:
+    small = live_server(env={"FLASK_MAX_CONTENT_LENGTH": "1 MB", "FLASK_UPLOADS_MAX_FILE_SIZE": "1 MB"})
+    page.goto(small.url)
+    # The zone is told a larger limit than the server holds, as after a change of settings while it is open.
+    page.evaluate("""() => {
+      const { options } = document.querySelector(".dropzone").batchUploader;
+      options.maxFileSize = options.maxContentLength = null;
+    }""")
+    drop(page, *write(tmp_path, {"big.txt": b"many words\n" * 300_000}))
+    assert finished(page, 1)["refused"] == 1
+    [sentence] = sentences(page)
+    assert "3.3 MB" in sentence and "1 MB" in sentence
+
+
+def test_files_that_are_too_much_for_one_request_go_again_one_by_one(
+    live_server: Callable[..., LiveServer], page: Page, tmp_path: Path
+) -> None:
+    small = live_server(env={"FLASK_UPLOADS_MAX_PARTS": "2"})
+    page.goto(small.url)
+    page.evaluate("document.querySelector('.dropzone').batchUploader.packer.maxParts = 50")
+    drop(page, *write(tmp_path, {f"{n}.txt": b"text\n" for n in range(5)}))
+    assert finished(page, 5)["stored"] == 5
+
+
+def test_when_the_server_is_gone_the_files_fail_honestly_and_retry_stores_each_once(
+    live_server: Callable[..., LiveServer], page: Page, files: list[Path]
+) -> None:
+    server = live_server()
+    page.goto(server.url)
+    page.locator("[data-uploads-ready]").wait_for()
+    server.stop()
+    drop(page, *files)
+    assert finished(page, 3)["failed"] == 3
+    [sentence] = sentences(page)
+    assert "connection broke" in sentence and "retry" in sentence
+    expect(page.locator(".dz-success")).to_have_count(0)
+
+    before = page.evaluate("document.querySelector('.dropzone').dropzone.files.map((f) => f.upload.uuid)")
+    server.start()
+    for path in files:
+        row(page, path.name).get_by_role("button", name="Retry").click()
+    assert finished(page, 3)["stored"] == 3
+    expect(page.locator(".dz-error")).to_have_count(0)
+    assert sorted(file["uuid"] for file in listed(page)) == sorted(before)
+
+
+def test_an_answer_that_was_lost_does_not_store_a_file_twice(upload_page: Page, files: list[Path]) -> None:
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    upload_page.route("**/upload/*", lose, times=1)
+    drop(upload_page, *files)
+    assert finished(upload_page, 3)["failed"] == 3
+    for path in files:
+        row(upload_page, path.name).get_by_role("button", name="Retry").click()
+    assert finished(upload_page, 3)["stored"] == 3
+    assert len(listed(upload_page)) == 3
+
+
+def test_a_page_left_open_renews_its_token_by_itself(
+    live_server: Callable[..., LiveServer], page: Page, files: list[Path]
+) -> None:
+    server = live_server(env={"FLASK_WTF_CSRF_TIME_LIMIT": "1"})
+    page.goto(server.url)
+    page.locator("[data-uploads-ready]").wait_for()
+    page.wait_for_timeout(2500)
+    drop(page, *files)
+    assert finished(page, 3)["stored"] == 3
+
+
+def test_a_token_the_server_no_longer_takes_is_replaced_and_the_request_repeated_silently(
+    upload_page: Page, files: list[Path]
+) -> None:
+    upload_page.evaluate("document.querySelector('.dropzone').batchUploader.token.value = 'stale'")
+    answers: list[int] = []
+    upload_page.on(
+        "response", lambda answer: answers.append(answer.status) if "/upload/" in answer.url else None
+    )
+    drop(upload_page, *files)
+    assert finished(upload_page, 3)["stored"] == 3
+    assert answers == [400, 201]
+
+
+def test_sent_but_not_answered_is_shown_as_checking_and_not_as_stored(
+    upload_page: Page, files: list[Path]
+) -> None:
+    held: list[Route] = []
+    upload_page.route("**/upload/*", lambda route: held.append(route))
+    drop(upload_page, *files)
+    expect(upload_page.locator(".dz-processing")).to_have_count(3)
+    assert set(states(upload_page).values()) <= {"sending", "checking"}
+    expect(upload_page.locator(".dz-success")).to_have_count(0)
+    bar = upload_page.get_by_role("progressbar")
+    assert int(bar.get_attribute("aria-valuenow") or 100) < 100
+    held[0].continue_()
+    assert finished(upload_page, 3)["stored"] == 3
