@@ -32,6 +32,11 @@ class Rules:
     max_total_size: Size | None
 
     @property
+    def max_form_parts(self) -> int:
+        """Parts and fields of one request: a file may bring uuid, size, sha256 and path with it."""
+        return 5 * self.max_parts + 20
+
+    @property
     def accepted(self) -> str:
         """The kinds as a sentence lists them: ``JPEG, PNG, GIF and 20 more kinds``."""
         return listed(names_of(self.extensions), LISTED) if self.extensions else "files of every kind"

@@ -153,11 +153,6 @@ class Settings:
             field=field,
         )
 
-    @property
-    def max_form_parts(self) -> int:
-        """Parts and fields of one request: a file may bring uuid, size, sha256 and path with it."""
-        return 5 * self.max_parts + 20
-
 
 #: Fields that may stand beside a part, with or without its index.
 FIELDS = ("uuid", "size", "sha256", "path")

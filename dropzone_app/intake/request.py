@@ -140,7 +140,7 @@ class _PartParser(FormDataParser):
         settings = self._intake.settings
         body = Body.of(self._request)
         parser = PushMultipartParser(
-            boundary, max_segment_count=settings.max_form_parts, max_header_size=8192
+            boundary, max_segment_count=self._intake.rules.max_form_parts, max_header_size=8192
         )
         fields: list[tuple[str, str]] = []
         part: Part | None = None
@@ -182,7 +182,7 @@ class _PartParser(FormDataParser):
             parser.close()
         except ParserLimitReached as error:
             if "segment count" in str(error):
-                raise Rejected.because("too_many_fields", limit=settings.max_form_parts) from error
+                raise Rejected.because("too_many_fields", limit=self._intake.rules.max_form_parts) from error
             raise Rejected.because("malformed") from error
         except MultipartError as error:
             raise Rejected.because("malformed") from error

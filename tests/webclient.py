@@ -1,0 +1,156 @@
+"""Visitors of the real app: forms sent as exact bytes, answers judged by the one contract for errors."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from dropzone_app import create_app
+
+BOUNDARY = "----the-boundary-7f3a"
+CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"pixels" * 20
+PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
+EXE = b"MZ\x90\0" + b"\0" * 60
+
+#: (field, value) or, for a file, (key, filename, bytes)
+Item = tuple[str, str | bytes] | tuple[str, str, bytes]
+
+
+def encode(*items: Item) -> bytes:
+    """A multipart body as browsers write it, in exactly this order."""
+    body = b""
+    for name, *rest in items:
+        disposition = f'form-data; name="{name}"'
+        content = rest[-1] if isinstance(rest[-1], bytes) else rest[-1].encode()
+        if len(rest) == 2:
+            assert isinstance(rest[0], str)
+            filename = rest[0].replace('"', "%22")
+            disposition += f'; filename="{filename}"\r\nContent-Type: application/octet-stream'
+        body += f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + content + b"\r\n"
+    return body + f"--{BOUNDARY}--\r\n".encode()
+
+
+class CountingInput:
+    """A ``wsgi.input`` that tells how much of it was read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.taken = 0
+
+    def read(self, size: int = -1) -> bytes:
+        end = len(self._data) if size < 0 else self.taken + size
+        data = self._data[self.taken : end]
+        self.taken += len(data)
+        return data
+
+
+class Visitor:
+    """Someone with a cookie jar of their own."""
+
+    def __init__(self, app: Flask, prefix: str = "") -> None:
+        self.app = app
+        self.prefix = prefix
+        self.client = app.test_client()
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.client.get(self.prefix + path, **options)
+
+    def token(self) -> str:
+        token: str = self.get("/csrf-token").get_json()["csrf_token"]
+        return token
+
+    def post(
+        self,
+        body: bytes | CountingInput,
+        path: str = "/upload",
+        headers: Mapping[str, str] | None = None,
+        length: int | None = None,
+        **options: Any,
+    ) -> TestResponse:
+        """Post these bytes, with no header but those given."""
+        if isinstance(body, CountingInput):
+            options |= {"input_stream": body, "content_length": length}
+        else:
+            options["data"] = body
+        options.setdefault("content_type", CONTENT_TYPE)
+        return self.client.post(self.prefix + path, headers=dict(headers or {}), **options)
+
+    def upload(
+        self, *items: Item, path: str = "/upload", headers: Mapping[str, str] | None = None, **options: Any
+    ) -> TestResponse:
+        """Upload as Dropzone does: the token and X-Requested-With in headers."""
+        usual = {
+            "X-CSRFToken": self.token(),
+            "X-Requested-With": "XMLHttpRequest",
+            "Accept": "application/json",
+        }
+        return self.post(encode(*items), path, {**usual, **(headers or {})}, **options)
+
+    def store(self, *items: Item, **options: Any) -> list[dict[str, Any]]:
+        """Upload what is known to be good; its Files."""
+        answer = self.upload(*items, **options)
+        assert answer.status_code == 201, answer.text
+        files: list[dict[str, Any]] = answer.get_json()["files"]
+        return files
+
+    def files(self) -> list[dict[str, Any]]:
+        """All my Files, as the first page of the list tells them."""
+        files: list[dict[str, Any]] = self.get("/files", headers={"Accept": "application/json"}).get_json()[
+            "files"
+        ]
+        return files
+
+    def delete(self, path: str, headers: Mapping[str, str] | None = None) -> TestResponse:
+        return self.client.delete(
+            self.prefix + path, headers={"X-CSRFToken": self.token(), **(headers or {})}
+        )
+
+
+def make_app(folder: Path, **config: Any) -> Flask:
+    """The app of its own, with its data below ``folder``."""
+    return create_app(
+        {
+            "UPLOADS_STORAGE": f"file:{folder / 'uploads'}",
+            "UPLOADS_DATABASE": f"sqlite:///{folder / 'instance' / 'app.sqlite'}",
+            "SECRET_KEY": "a key for tests",
+            **config,
+        }
+    )
+
+
+@contextmanager
+def visiting(folder: Path) -> Iterator[Callable[..., Visitor]]:
+    """Starts apps on one folder: `visit(UPLOADS_TYPES="png")` is a new visitor of a new app."""
+    with ExitStack() as stack:
+
+        def visit(**config: Any) -> Visitor:
+            app = make_app(folder, **config)
+            stack.callback(app.extensions["uploads"].records.close)
+            return Visitor(app)
+
+        yield visit
+
+
+def stored_names(folder: Path) -> list[str]:
+    """What lies in the storage, staged files included."""
+    root = folder / "uploads"
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+def assert_refused(answer: TestResponse, status: int, text: str | None = None) -> None:
+    """The contract of every error: plain text for people, never empty, never HTML, no path, no trace."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.text.strip()
+    assert re.search(r"[.!?]$", answer.text)
+    for word in ("<", "Traceback", "Error:", "/tmp", ".py", "sqlite", "Errno"):
+        assert word not in answer.text
+    if text is not None:
+        assert answer.text == text
