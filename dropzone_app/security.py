@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
 from flask import Request, Response, current_app, g, request, session
 from flask_wtf.csrf import generate_csrf, validate_csrf
@@ -62,14 +61,12 @@ def check_origin(request: Request) -> None:
         if request.headers.get("Sec-Fetch-Site") == "cross-site":
             raise Rejected.because("foreign_origin", origin="unknown")
         return
-    parts = urlsplit(origin)
-    if not parts.hostname or _authority(parts.netloc) != _authority(request.host):
+    scheme, _, authority = origin.lower().partition("://")
+    default = {"http": ":80", "https": ":443"}.get(scheme)
+    # A proxy may have put either default port into Host; an origin leaves out only that of its own scheme.
+    host = request.host.lower().removesuffix(":80").removesuffix(":443")
+    if default is None or authority.removesuffix(default) != host:
         raise Rejected.because("foreign_origin", origin=shown(origin))
-
-
-def _authority(netloc: str) -> str:
-    """Host and port without the port that a scheme implies."""
-    return netloc.lower().removesuffix(":80").removesuffix(":443")
 
 
 def check_body(request: Request) -> None:
@@ -96,7 +93,8 @@ def check_csrf_header(request: Request) -> bool:
     """Whether a token came in a header, and then a good one. Rejected for a bad one, before the body is read."""
     if not csrf_enabled():
         return True
-    token = next((request.headers[name] for name in _CSRF_HEADERS if name in request.headers), None)
+    names = (*_CSRF_HEADERS, *current_app.config.get("WTF_CSRF_HEADERS", ()))
+    token = next((request.headers[name] for name in names if name in request.headers), None)
     if token is None:
         return False
     check_csrf(token)
