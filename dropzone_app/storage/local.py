@@ -57,12 +57,9 @@ class LocalStorage:
         if staged.path is not None:
             os.link(staged.path, path)
             return
-        # Without dst_dir_fd CPython calls link(), which does not follow the symbolic link in /proc.
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.link(f"/proc/self/fd/{staged.fileno()}", path.name, dst_dir_fd=folder, follow_symlinks=True)
-        finally:
-            os.close(folder)
+        # Without dst_dir_fd CPython calls link(), which does not follow the symbolic link in /proc. With an
+        # absolute path the descriptor itself does not count.
+        os.link(f"/proc/self/fd/{staged.fileno()}", path, dst_dir_fd=staged.fileno(), follow_symlinks=True)
 
     def _make_folders(self, folder: Path) -> None:
         missing = [folder, *folder.parents]

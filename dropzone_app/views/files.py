@@ -42,7 +42,7 @@ def file_fields(record: Record) -> dict[str, Any]:
         "type": record.type,
         "sha256": record.sha256,
         "created": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "url": url_for("uploads.file", id=record.id, filename=record.filename),
+        "url": f"{url_for('uploads.files')}/{record.id}/{quote(record.filename, safe='')}",
         "thumbnail": None,
     }
 
