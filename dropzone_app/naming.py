@@ -23,15 +23,16 @@ def _printable(text: str) -> str:
     """NFC, without control, format (bidi), surrogate, private-use and line-separating characters."""
     if text.isascii() and text.isprintable():
         return text
-    text = unicodedata.normalize("NFC", text)
     kept = (
         " " if character.isspace() else character
         for character in text
         # A zero-width joiner is a format character too, but emoji and several scripts need it.
-        if character == "\u200d"
+        if character.isspace()
+        or character == "\u200d"
         or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
     )
-    return "".join(kept)
+    # Last: what stood between a letter and its accent may just have gone.
+    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def display_name(raw: str) -> str:
