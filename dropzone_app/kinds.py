@@ -187,7 +187,7 @@ DEFAULT_TYPES = IMAGES + DOCUMENTS + TEXT + AUDIO + VIDEO + DATA
 
 # fmt: off
 _TELLING = (
-    "jpg", "png", "gif", "webp", "avif", "heic", "tif", "pdf", "rtf", "wav", "flac", "ogg", "webm", "avi",
+    "jpg", "png", "gif", "webp", "tif", "pdf", "rtf", "wav", "ogg", "webm", "avi",
     "zip", "gz", "bz2", "xz", "7z", "tar",
 )
 # fmt: on
@@ -197,8 +197,13 @@ _TELLING = (
 _KNOWN = (
     *((KINDS[extension].signatures, KINDS[extension].noun) for extension in _TELLING),
     (_OLE, "an old Office document"),
+    (_brands(b"avif", b"avis"), "an AVIF image"),
+    # The brands mif1 and msf1 say no more than that: an AVIF image may have them too.
+    (_brands(*_HEIF_BRANDS), "a HEIF image"),
+    (_brands(b"M4A "), "an M4A file"),
     (_brands(b"qt  "), "a QuickTime video"),
     (_brands(b""), "an MP4 video"),
+    (_begins(b"fLaC"), "a FLAC file"),
     (_begins(b"ID3"), "an MP3 file"),
     (_begins(b"MZ"), "a Windows program"),
     (_begins(b"\x7fELF"), "a program"),
