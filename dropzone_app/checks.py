@@ -7,11 +7,10 @@ part costs no disk and no waiting.
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .config import Size
+from .config import Size, told_apart
 from .errors import Rejected
 from .kinds import HEAD, Kind, found_in, kind_of, names_of
 from .naming import extension_of
@@ -99,9 +98,7 @@ class Screening:
         """All bytes were there: the refusal, if there is one."""
         if self.size > self._rules.max_file_size and self._named():
             # Only now the true size is known.
-            self.rejected = Rejected.because(
-                "too_large", size=Size(self.size), limit=self._rules.max_file_size
-            )
+            self.rejected = self._too_large()
         elif self.rejected is None:
             try:
                 if self._kind and len(self.head) < HEAD:
@@ -112,13 +109,17 @@ class Screening:
                 self.rejected = rejected
         return self.rejected
 
+    def _too_large(self) -> Rejected:
+        size, limit = told_apart(self.size, self._rules.max_file_size)
+        return Rejected.because("too_large", size=size, limit=limit)
+
     def _named(self) -> bool:
         """Whether the name was good: a wrong kind is the better reason to give than the size."""
         return self.rejected is None or self.rejected.code == "too_large"
 
     def _look_at(self, data: bytes) -> None:
         if self.size > self._rules.max_file_size:
-            raise Rejected.because("too_large", size=Size(self.size), limit=self._rules.max_file_size)
+            raise self._too_large()
         if len(self.head) < HEAD:
             self.head += data[: HEAD - len(self.head)]
             if self._kind and len(self.head) == HEAD:
@@ -169,8 +170,8 @@ def check_counts(rules: Rules, sizes: Iterable[int]) -> None:
         raise Rejected.because("total_too_large", limit=rules.max_total_size)
 
 
-# Control characters that no text has: C0 without tab, line feed, vertical tab, form feed, carriage return, escape.
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+# What no text has: C0 without tab, line feed, vertical tab, form feed, carriage return and escape.
+_CONTROL = bytes([*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)])
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -180,10 +181,11 @@ _BOMS = (
 
 
 class TextProbe:
-    """Whether bytes are text, told while they pass: UTF-8, UTF-16 or UTF-32 with a byte order mark,
-    or an older 8-bit encoding (Excel still saves CSV so), which has no NUL or other control characters."""
+    """Whether bytes are text, told while they pass: UTF-16 or UTF-32 with a byte order mark, UTF-8, or an
+    older 8-bit encoding (Excel still saves CSV so). None of them has NUL or other control characters."""
 
     def __init__(self) -> None:
+        #: Only for what has a byte order mark: any other bytes without control characters are text in some encoding.
         self._decoder: codecs.IncrementalDecoder | None = None
         self._start: bytes | None = b""
 
@@ -192,33 +194,28 @@ class TextProbe:
         if self._start is not None:
             # A byte order mark has up to four bytes, and they may come one at a time.
             data = self._start + data
-            self._start = data if len(data) < 4 else None
-            if self._start is not None:
+            if len(data) < 4:
+                self._start = data
                 return True
-            encoding = next((name for bom, name in _BOMS if data.startswith(bom)), "utf-8")
-            self._decoder = codecs.getincrementaldecoder(encoding)()
-            self._unicode = encoding != "utf-8"
+            self._begin(data)
         return self._take(data)
 
     def finish(self) -> bool:
         """Whether all of it was text."""
+        start = self._start or b""
         if self._start is not None:
-            start, self._start = self._start, None
-            encoding = "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
-            self._decoder = codecs.getincrementaldecoder(encoding)()
-            self._unicode = encoding != "utf-8"
-            if not self._take(start):
-                return False
-        return self._take(b"", final=True)
+            self._begin(start)
+        return self._take(start, final=True)
+
+    def _begin(self, start: bytes) -> None:
+        self._start = None
+        encoding = next((name for bom, name in _BOMS if start.startswith(bom)), None)
+        self._decoder = codecs.getincrementaldecoder(encoding)() if encoding else None
 
     def _take(self, data: bytes, final: bool = False) -> bool:
         if self._decoder is not None:
             try:
-                self._decoder.decode(data, final)
+                data = self._decoder.decode(data, final).encode()
             except UnicodeDecodeError:
-                if self._unicode:
-                    return False
-                self._decoder = None
-        if self._decoder is None:
-            return not _CONTROL.search(data)
-        return self._unicode or b"\0" not in data
+                return False
+        return len(data.translate(None, _CONTROL)) == len(data)

@@ -33,6 +33,13 @@ class Size(int):
         return format(str(self), spec)
 
 
+def told_apart(one: int, other: int) -> tuple[str, str]:
+    """Two sizes for one sentence: in bytes where they differ and would read the same ("10 MB; the limit is 10 MB")."""
+    if one != other and str(Size(one)) == str(Size(other)):
+        return f"{int(one):,} bytes", f"{int(other):,} bytes"
+    return str(Size(one)), str(Size(other))
+
+
 _UNITS = {"": 1, "B": 1}
 for _power, _letter in enumerate("KMGTP", start=1):
     _UNITS |= {_letter: 1000**_power, f"{_letter}B": 1000**_power, f"{_letter}IB": 1024**_power}

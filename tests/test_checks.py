@@ -1,0 +1,323 @@
+"""The rules a part must meet, for every way that its bytes can be cut into pieces."""
+
+from itertools import pairwise
+
+import pytest
+from core import SAMPLES
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dropzone_app.checks import Rules, Screening, TextProbe, check_counts, check_name, listed
+from dropzone_app.config import Size
+from dropzone_app.errors import Rejected
+from dropzone_app.kinds import DEFAULT_TYPES, HEAD
+
+
+def rules(*extensions: str, **limits: int | None) -> Rules:
+    given = {
+        "max_file_size": 10_000_000,
+        "max_files": None,
+        "max_parts": 100,
+        "max_total_size": None,
+        **limits,
+    }
+    sizes = {name: Size(given[name]) if given[name] else None for name in ("max_file_size", "max_total_size")}
+    return Rules(extensions=extensions or DEFAULT_TYPES, **{**given, **sizes})
+
+
+def screen(accepted: Rules, filename: str, *pieces: bytes) -> str | None:
+    """The row of the table that refuses this file, None for one that is accepted."""
+    screening = Screening(accepted, filename)
+    for piece in pieces:
+        screening.feed(piece)
+    rejected = screening.finish()
+    assert rejected is screening.rejected
+    return rejected.code if rejected else None
+
+
+def is_text(*pieces: bytes) -> bool:
+    probe = TextProbe()
+    # Not all(): a probe that has said no may be asked again.
+    verdicts = [probe.feed(piece) for piece in pieces]
+    return all(verdicts) and probe.finish()
+
+
+# ---- names
+
+
+@pytest.mark.parametrize("filename", ["photo.png", "PHOTO.PNG", "photo.Png", "a.exe.png", "photo.png. ."])
+def test_an_accepted_extension_is_accepted_in_any_case(filename: str) -> None:
+    check_name(rules("png"), filename)
+
+
+@pytest.mark.parametrize(
+    ("filename", "code", "status"),
+    [
+        ("", "empty_name", 400),
+        ("photo", "no_extension", 415),
+        (".png", "no_extension", 415),
+        ("photo.png.exe", "extension", 415),
+        ("photo.png.exe.", "extension", 415),
+        ("photo.png\u200d", "extension", 415),
+    ],
+)
+def test_what_has_no_accepted_extension_is_refused(filename: str, code: str, status: int) -> None:
+    with pytest.raises(Rejected) as refused:
+        check_name(rules("png"), filename)
+    assert (refused.value.code, refused.value.status) == (code, status)
+
+
+@pytest.mark.parametrize(
+    "extension", ["html", "htm", "svg", "js", "php", "exe", "sh", "xhtml", "svgz", "mjs", "hta"]
+)
+def test_nothing_that_a_browser_or_server_runs_is_accepted_by_default(extension: str) -> None:
+    assert screen(rules(), f"file.{extension}", b"hello") == "extension"
+
+
+def test_a_refused_name_makes_every_further_byte_unwanted() -> None:
+    screening = Screening(rules("png"), "notes.exe")
+    assert screening.feed(b"x" * 100) is False
+    assert screening.feed(b"y" * 100) is False
+    assert screening.size == 200, "a refused part is counted all the same"
+
+
+# ---- content
+
+
+@pytest.mark.parametrize("extension", DEFAULT_TYPES)
+@pytest.mark.parametrize("step", [1, 1 << 20])
+def test_a_real_file_is_accepted_however_its_bytes_arrive(extension: str, step: int) -> None:
+    sample = SAMPLES[extension]
+    pieces = [sample[at : at + step] for at in range(0, len(sample), step)]
+    assert screen(rules(), f"file.{extension}", *pieces) is None
+
+
+@pytest.mark.parametrize("extension", DEFAULT_TYPES)
+@pytest.mark.parametrize("step", [1, 1 << 20])
+def test_a_program_is_refused_under_every_name(extension: str, step: int) -> None:
+    program = b"MZ\x90\0" + bytes(3000)
+    pieces = [program[at : at + step] for at in range(0, len(program), step)]
+    assert screen(rules(), f"file.{extension}", *pieces) == "other_kind"
+
+
+@pytest.mark.parametrize(
+    "extension", ["jpg", "png", "gif", "webp", "pdf", "docx", "mp4", "mov", "ogg", "wav"]
+)
+def test_a_page_is_refused_under_the_name_of_what_is_no_text(extension: str) -> None:
+    assert screen(rules(), f"file.{extension}", b"<!DOCTYPE html><script>alert(1)</script>") == "other_kind"
+
+
+def test_the_refusal_says_what_the_file_really_is() -> None:
+    screening = Screening(rules(), "photo.png")
+    screening.feed(SAMPLES["jpg"])
+    assert screening.rejected and screening.rejected.text == (
+        "the file is named .png, but its content is a JPEG image, not a PNG image; "
+        "give it its right name or choose another file."
+    )
+
+
+def test_a_short_file_is_judged_when_it_ends() -> None:
+    assert screen(rules(), "a.png", b"\x89PN") == "not_the_kind"
+    assert screen(rules(), "a.png", b"\x89PNG\r\n\x1a\n") is None
+
+
+def test_content_is_judged_as_soon_as_its_head_is_there() -> None:
+    screening = Screening(rules(), "a.png")
+    assert screening.feed(b"x" * (HEAD - 1)) is True
+    assert screening.feed(b"x") is False
+
+
+@pytest.mark.parametrize("extension", ["png", "pdf", "docx", "mp3"])
+def test_an_empty_file_is_refused_where_its_kind_cannot_be_empty(extension: str) -> None:
+    assert screen(rules(), f"a.{extension}") == "empty_file"
+    assert screen(rules(), f"a.{extension}", b"") == "empty_file"
+
+
+@pytest.mark.parametrize("extension", ["txt", "csv", "json", "md"])
+def test_an_empty_text_is_a_text(extension: str) -> None:
+    assert screen(rules(), f"a.{extension}") is None
+
+
+def test_a_pdf_may_have_a_preamble() -> None:
+    assert screen(rules(), "a.pdf", b"\n" * 1000 + b"%PDF-1.4\n") is None
+    assert screen(rules(), "a.pdf", b"\n" * 1020 + b"%PDF-1.4\n") == "not_the_kind"
+
+
+def test_an_extension_without_a_signature_is_taken_by_its_name() -> None:
+    assert screen(rules("dwg"), "plan.dwg", b"\0\1\2") is None
+    assert screen(rules("dwg"), "plan.dwg") is None
+
+
+# ---- sizes
+
+
+@pytest.mark.parametrize("step", [1, 7, 100])
+def test_the_limit_is_the_last_size_that_is_accepted(step: int) -> None:
+    accepted = rules("dwg", max_file_size=100)
+    for size, code in ((99, None), (100, None), (101, "too_large")):
+        assert (
+            screen(accepted, "a.dwg", *[b"x" * min(step, size - at) for at in range(0, size, step)]) == code
+        )
+
+
+def test_a_refusal_for_its_size_tells_the_true_size() -> None:
+    screening = Screening(rules("dwg", max_file_size=10_000_000), "a.dwg")
+    assert screening.feed(bytes(10_000_000)) is True
+    assert screening.feed(b"x") is False
+    screening.feed(bytes(2_099_999))
+    rejected = screening.finish()
+    assert rejected and rejected.text == "the file is 12.1 MB; the limit is 10 MB."
+
+
+def test_a_size_just_over_the_limit_is_told_so_that_both_numbers_differ() -> None:
+    screening = Screening(rules("dwg", max_file_size=10_000_000), "a.dwg")
+    screening.feed(bytes(10_000_001))
+    rejected = screening.finish()
+    assert rejected and rejected.text == "the file is 10,000,001 bytes; the limit is 10,000,000 bytes."
+
+
+def test_a_wrong_name_is_the_better_reason_than_a_size() -> None:
+    assert screen(rules("dwg", max_file_size=10), "a.exe", bytes(100)) == "extension"
+
+
+# ---- text
+
+
+CONTROLS = [*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"plain",
+        "Grüße, 世界, 😀\r\n\t".encode(),
+        "\ufeffwith a mark".encode(),
+        b"tables\x0bwith\x0cold\x1b[1mescapes",
+        "Grüße".encode("latin-1"),
+        "“Windows” – €".encode("cp1252"),
+        "Привет".encode("cp1251"),
+        "日本語".encode("shift_jis"),
+        "Grüße, 😀".encode("utf-16"),
+        b"\xfe\xff" + "Grüße, 😀".encode("utf-16-be"),
+        "Grüße, 😀".encode("utf-32"),
+        b"\0\0\xfe\xff" + "Grüße, 😀".encode("utf-32-be"),
+        b"\xff\xfe",
+        b"",
+        b"a",
+        b"\xc3",
+        b"caf\xe9",
+        "é".encode() * 3 + b"\xff",
+    ],
+)
+def test_text_is_text_wherever_it_is_split(data: bytes) -> None:
+    assert is_text(data)
+    assert is_text(*[data[at : at + 1] for at in range(len(data))])
+    for at in range(len(data)):
+        assert is_text(data[:at], data[at:])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0",
+        b"text\0",
+        b"some text\0and more",
+        b"\x01\x02\x03",
+        b"\x01text caf\xe9",
+        b"caf\xe9 \x01",
+        "Grüße \x02".encode(),
+        b"\x89PNG\r\n\x1a\n",
+        b"\x7fELF\x02\x01",
+        "no mark".encode("utf-16-le"),
+        "a NUL \0".encode("utf-16"),
+        "a \x01".encode("utf-32"),
+        "cut".encode("utf-16")[:-1],
+        "cut".encode("utf-32")[:-1],
+        b"\xff\xfe\x00\xd8a\x00",
+        b"\xff\xfe\x00",
+    ],
+)
+def test_what_is_no_text_is_none_wherever_it_is_split(data: bytes) -> None:
+    assert not is_text(data)
+    assert not is_text(*[data[at : at + 1] for at in range(len(data))])
+    for at in range(len(data)):
+        assert not is_text(data[:at], data[at:])
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_no_text_has_this_control_character(control: int) -> None:
+    assert not is_text(b"plain" + bytes([control]))
+    assert not is_text(b"caf\xe9" + bytes([control]))
+    assert not is_text(("Grüße" + chr(control)).encode("utf-16"))
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=40),
+        st.text().map(str.encode),
+        st.text().map(lambda t: t.encode("utf-16", "replace")),
+    ),
+    st.lists(st.integers(0, 40)),
+)
+@example(b"\x01aaa\xe9", [4])
+def test_where_bytes_are_split_decides_nothing(data: bytes, cuts: list[int]) -> None:
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    pieces = [data[a:b] for a, b in pairwise(edges)]
+    assert is_text(*pieces) == is_text(data)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters=[chr(c) for c in CONTROLS])))
+def test_every_unicode_text_is_text(text: str) -> None:
+    assert is_text(text.encode())
+    assert is_text(text.encode("utf-16"))
+    assert is_text(text.encode("utf-32"))
+
+
+@given(st.binary(max_size=200))
+def test_bytes_are_text_by_the_rule(data: bytes) -> None:
+    """The rule written down once more: decoded as a whole, then looked at."""
+    for mark, encoding in (
+        (b"\xff\xfe\0\0", "utf-32"),
+        (b"\0\0\xfe\xff", "utf-32"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    ):
+        if data.startswith(mark):
+            try:
+                text = data.decode(encoding)
+            except UnicodeDecodeError:
+                assert not is_text(data)
+                return
+            break
+    else:
+        text = data.decode("latin-1")
+    assert is_text(data) == (not {ord(character) for character in text} & set(CONTROLS))
+
+
+# ---- counts and sentences
+
+
+def test_counts_are_held_in_the_order_of_what_helps_most() -> None:
+    check_counts(rules(max_files=2, max_parts=3, max_total_size=100), [50, 50])
+    for limits, sizes, code in (
+        ({"max_files": 2}, [1, 1, 1], "too_many_files"),
+        ({"max_parts": 2}, [1, 1, 1], "too_many_parts"),
+        ({"max_total_size": 100}, [50, 51], "total_too_large"),
+    ):
+        with pytest.raises(Rejected) as refused:
+            check_counts(rules(**limits), sizes)
+        assert refused.value.code == code
+
+
+def test_a_list_names_a_rest_of_one_and_counts_a_longer_one() -> None:
+    assert listed(["A", "B"], 2) == "A, B"
+    assert listed(["A", "B", "C"], 2) == "A, B, C"
+    assert listed(["A", "B", "C", "D"], 2) == "A, B and 2 more kinds"
+
+
+def test_what_is_accepted_is_said_in_a_sentence_and_an_attribute() -> None:
+    accepted = rules("jpg", "jpeg", "png", max_file_size=5_000_000_000)
+    assert accepted.sentence == "JPEG, PNG, up to 5 GB each."
+    assert accepted.accept == ".jpg,.jpeg,.png"
+    assert accepted.accepted == "JPEG, PNG"
+    assert rules("txt", max_files=20).sentence == "Text, up to 10 MB each, 20 at a time."
