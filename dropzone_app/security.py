@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from flask import Request, Response, current_app, g, request, session
 from flask_wtf.csrf import generate_csrf, validate_csrf
@@ -145,11 +145,16 @@ def plain_text(text: str, status: int) -> Response:
 def refuse_http_error(error: HTTPException, settings: Settings) -> Response:
     """Our sentence for an error of the framework's, with the headers that belong to it (Allow, Content-Range)."""
     status = error.code if error.code and 400 <= error.code <= 599 else 500
+    return _refuse_status(status, error.get_headers(request.environ), settings)
+
+
+def _refuse_status(status: int, headers: Iterable[tuple[str, str]], settings: Settings) -> Response:
     code = BY_STATUS.get(status, "bad_request" if status < 500 else "internal")
     values = {"method": shown(request.method), "limit": settings.max_content_length}
     response = refuse(Rejected(MESSAGES[code].text.format(**values), status, code))
-    for name, value in error.get_headers(request.environ):
-        if name.lower() not in {"content-type", "content-length"}:
+    ours = {name.lower() for name, _ in response.headers} | {"content-length", "content-encoding"}
+    for name, value in headers:
+        if name.lower() not in ours:
             response.headers.add(name, value)
     return response
 
@@ -206,16 +211,11 @@ def answered_in_text(response: Response, request: Request, settings: Settings) -
 
     A redirect (to a login page, say) would be followed and taken for success; an HTML error would be shown as source.
     """
-    if (
-        request.method not in {"GET", "HEAD"}
-        and 300 <= response.status_code < 400
-        and not is_plain_form(request)
-    ):
+    watched = "X-Requested-With" not in request.headers
+    if request.method not in {"GET", "HEAD"}:
+        watched = is_plain_form(request)
+    if response.status_code in {301, 302, 303, 307, 308} and not watched:
         return refuse(Rejected.because("signed_out"))
     if response.status_code >= 400 and response.mimetype != "text/plain":
-        error = request.routing_exception
-        if not isinstance(error, HTTPException):
-            error = HTTPException()
-            error.code = response.status_code
-        return refuse_http_error(error, settings)
+        return _refuse_status(response.status_code, response.headers, settings)
     return response

@@ -57,7 +57,8 @@ class Visitor:
         self.client = app.test_client()
 
     def get(self, path: str, **options: Any) -> TestResponse:
-        return self.client.get(self.prefix + path, **options)
+        # Buffered: an answer that is not read to its end would keep its file open.
+        return self.client.get(self.prefix + path, **{"buffered": True, **options})
 
     def token(self) -> str:
         token: str = self.get("/csrf-token").get_json()["csrf_token"]

@@ -103,6 +103,9 @@ class LocalStorage:
         return None
 
     def check(self) -> None:
+        if not self.root.is_dir():
+            # A folder that was made anew would look healthy, and have none of the files.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         self.stage().close()
 
     def clear_left_overs(self) -> None:

@@ -14,7 +14,7 @@ from ..errors import Rejected, from_os_error
 from ..intake.request import Intake, UploadRequestMixin
 from ..naming import shown
 from . import files, pages, upload
-from .base import site
+from .base import owner, site
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -64,6 +64,7 @@ def _guard() -> None:
     if is_upload:
         security.check_length(request, settings)
         upload_set = site().upload_set((request.view_args or {}).get("name"))
+        owner()
         cast(UploadRequestMixin, request).intake = Intake(
             settings, site().rules[upload_set.name], site().storage
         )

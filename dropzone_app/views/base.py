@@ -22,4 +22,5 @@ def owner() -> str:
     found = ask()
     if found is None:
         raise Rejected.because("signed_out")
-    return found
+    # Many apps number their users; a record keeps the owner as text.
+    return str(found)

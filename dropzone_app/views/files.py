@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, current_app, jsonify, render_template, request, url_for
+from flask import Request, Response, current_app, jsonify, render_template, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.http import dump_options_header
 from werkzeug.wsgi import FileWrapper
@@ -79,7 +79,11 @@ def file(id: str, filename: str) -> Response:
     if record is None or record.filename != filename:
         raise Rejected.because("unknown_file")
     inline = bool(_INLINE.fullmatch(record.type)) and "download" not in request.args
-    opened = site().storage.open(record.key)
+    try:
+        opened = site().storage.open(record.key)
+    except FileNotFoundError:
+        current_app.logger.exception("the bytes of a record are gone")
+        raise Rejected.because("unknown_file") from None
     response = security.CookielessResponse(
         FileWrapper(opened, _BUFFER),
         mimetype=record.type,
@@ -99,11 +103,22 @@ def file(id: str, filename: str) -> Response:
     response.set_etag(record.sha256 or record.id)
     response.last_modified = datetime.fromtimestamp(record.created // 1_000_000, UTC)
     try:
-        response.make_conditional(request, accept_ranges=True, complete_length=record.size)
+        response.make_conditional(_with_one_range(request), accept_ranges=True, complete_length=record.size)
     except BaseException:
         opened.close()
         raise
     return response
+
+
+def _with_one_range(request: Request) -> dict[str, Any]:
+    """The request's environ, without a Range that is broken, of another unit, or of several pieces.
+
+    Those may be answered with the whole file (RFC 9110, 14.2); 416 is for a range that lies outside of it.
+    """
+    asked = request.range
+    if asked is not None and asked.units == "bytes" and len(asked.ranges) == 1:
+        return request.environ
+    return {name: value for name, value in request.environ.items() if name != "HTTP_RANGE"}
 
 
 def _sandbox(media_type: str) -> str:

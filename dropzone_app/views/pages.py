@@ -96,7 +96,8 @@ def zone(upload_set: UploadSet) -> Markup:
 def zone_options(upload_set: UploadSet) -> dict[str, Any]:
     """What the browser needs to know of a set: the same limits and sentences the server has."""
     here, rules = site(), site().rules[upload_set.name]
-    owner()
+    # The session gets its owner with the page; whoever is signed out may look, and learns it when uploading.
+    current_app.extensions["uploads_owner"]()
     return {
         "set": upload_set.name,
         "url": url_for("uploads.upload", name=upload_set.name),

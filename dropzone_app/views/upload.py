@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Response, jsonify, redirect, request, url_for
+from flask import Response, current_app, jsonify, redirect, request, url_for
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response as BaseResponse
 
 from .. import security
@@ -44,5 +45,10 @@ def _plain_form_answer(batch: Batch) -> BaseResponse:
         }
         for verdict in batch.verdicts
     ]
-    id = site().records.add_batch(owner(), {"parts": parts})
+    try:
+        id = site().records.add_batch(owner(), {"parts": parts})
+    except SQLAlchemyError:
+        # The files are stored all the same, and no answer may say otherwise.
+        current_app.logger.exception("the report of a batch could not be kept")
+        return _answer(batch)
     return redirect(url_for("uploads.batch", id=id), 303)

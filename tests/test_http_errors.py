@@ -1,0 +1,387 @@
+"""Every error under our paths is a plain sentence: whoever raises it, and whatever the request looks like."""
+
+import errno
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, abort, redirect, request
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
+from webclient import BOUNDARY, PNG, Visitor, assert_refused, encode, stored_names, visiting
+from werkzeug.exceptions import HTTPException, TooManyRequests
+
+from dropzone_app import Uploads, UploadSet, records
+from dropzone_app.errors import MESSAGES
+from dropzone_app.records import Records
+from dropzone_app.storage import LocalStorage, StagedFile
+
+UNAVAILABLE = "The server cannot store files at the moment, and nothing was stored; try again later."
+DISK_FULL = "The server has no room left, and nothing was stored; try again later or tell its owner."
+INTERNAL = "Something went wrong on the server, and nothing was stored; try again."
+
+STATUSES = (400, 401, 403, 404, 405, 411, 413, 415, 416, 429, 500, 503, 507)
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
+    with visiting(tmp_path) as visit:
+        yield visit
+
+
+@pytest.fixture
+def visitor(visit: Callable[..., Visitor]) -> Visitor:
+    return visit()
+
+
+def host_app(tmp_path: Path, **config: Any) -> Flask:
+    app = Flask("host")
+    app.config.from_mapping(
+        SECRET_KEY="s",
+        UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
+        UPLOADS_DATABASE="sqlite:///:memory:",
+        WTF_CSRF_ENABLED=False,
+        **config,
+    )
+    return app
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+# ---- what the framework says
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/upload/a/b", "/files/x/y/z", "/batches", "/%00%ff<script>"])
+def test_an_unknown_address_is_a_sentence(visitor: Visitor, path: str) -> None:
+    for accept in ("text/html", "application/json", "*/*"):
+        assert_refused(
+            visitor.get(path, headers={"Accept": accept}), 404, "There is nothing at this address."
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/upload", {"POST", "OPTIONS"}),
+        ("PUT", "/upload/files", {"POST", "OPTIONS"}),
+        ("DELETE", "/files", {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/files/abc", {"DELETE", "OPTIONS"}),
+        ("NONSENSE", "/", {"GET", "HEAD", "OPTIONS"}),
+        ("TRACE", "/healthz", {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_a_wrong_method_is_a_sentence_that_names_it(
+    visitor: Visitor, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = visitor.client.open(path, method=method)
+    assert_refused(answer, 405, f"This address does not take {method} requests.")
+    assert set(re.split(", *", answer.headers["Allow"])) == allowed
+
+
+@pytest.mark.parametrize(
+    "path", ["/uploads-static/nothing.js", "/uploads-static/../setup.cfg", "/uploads-static/%2e%2e/setup.cfg"]
+)
+def test_a_missing_asset_is_a_sentence(visitor: Visitor, path: str) -> None:
+    assert_refused(visitor.get(path), 404)
+
+
+@pytest.mark.parametrize("host", ["a b", "x/y", "<b>", "é.example", "[::1", ""])
+def test_a_broken_host_header_breaks_nothing(visitor: Visitor, host: str) -> None:
+    for method, path in (("GET", "/"), ("GET", "/files"), ("POST", "/upload"), ("GET", "/nothing")):
+        answer = visitor.client.open(path, method=method, headers={"Host": host, "Origin": "http://x"})
+        assert answer.status_code < 500
+        if answer.status_code >= 400:
+            assert_refused(answer, answer.status_code)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_abort_in_code_of_the_host_is_a_sentence(tmp_path: Path, status: int) -> None:
+    class Error(HTTPException):
+        code = status
+        description = "/secret/path <b>detail</b>"
+
+    app = host_app(tmp_path)
+    Uploads(app, owner=raising(Error()))
+    for method, path in (("GET", "/files"), ("POST", "/upload"), ("DELETE", "/files/x")):
+        assert_refused(
+            Visitor(app).client.open(
+                path,
+                method=method,
+                data=encode(("file", "a.png", PNG)),
+                content_type=f"multipart/form-data; boundary={BOUNDARY}",
+            ),
+            status,
+        )
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("text", ["<h1>nginx</h1>", '{"error": "/etc"}', ""])
+def test_an_error_page_of_the_host_becomes_a_sentence(tmp_path: Path, status: int, text: str) -> None:
+    app = host_app(tmp_path)
+    Uploads(app)
+    app.before_request(lambda: (text, status))
+    app.before_request_funcs[None].reverse()
+    assert_refused(Visitor(app).post(encode(("file", "a.png", PNG))), status)
+
+
+def test_an_error_that_no_row_names_is_a_sentence_too(tmp_path: Path) -> None:
+    class Teapot(HTTPException):
+        code = 418
+
+    class BadGateway(HTTPException):
+        code = 502
+
+    for error, sentence in ((Teapot, MESSAGES["bad_request"].text), (BadGateway, INTERNAL)):
+        app = host_app(tmp_path)
+        Uploads(app, owner=raising(error()))
+        assert_refused(Visitor(app).get("/files"), error.code, sentence)
+
+
+def test_a_limiter_keeps_its_headers(tmp_path: Path) -> None:
+    raised = host_app(tmp_path)
+    Uploads(raised, owner=raising(TooManyRequests(retry_after=20)))
+    returned = host_app(tmp_path)
+    Uploads(returned)
+    returned.before_request(lambda: ("<h1>Slow down</h1>", 429, {"Retry-After": "20"}))
+    for app in (raised, returned):
+        answer = Visitor(app).post(encode(("file", "a.png", PNG)))
+        assert_refused(answer, 429, "Too many uploads at the moment; wait a little and try again.")
+        assert answer.headers["Retry-After"] == "20"
+
+
+# ---- what fails below
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "sentence"),
+    [
+        (errno.ENOSPC, 507, DISK_FULL),
+        (errno.EDQUOT, 507, DISK_FULL),
+        (errno.EFBIG, 507, DISK_FULL),
+        (errno.EIO, 503, UNAVAILABLE),
+        (errno.EROFS, 503, UNAVAILABLE),
+        (errno.EMFILE, 503, UNAVAILABLE),
+    ],
+)
+@pytest.mark.parametrize(
+    ("place", "step"), [(StagedFile, "write"), (LocalStorage, "commit"), (LocalStorage, "sync")]
+)
+def test_a_failing_disk_is_told_by_its_kind_and_stores_nothing(
+    visitor: Visitor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: type,
+    step: str,
+    number: int,
+    status: int,
+    sentence: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(place, step, raising(OSError(number, "<secret>", "/secret/path")))
+        answer = visitor.upload(("file[0]", "a.png", PNG), ("file[1]", "b.png", PNG))
+    assert_refused(answer, status, sentence)
+    assert "Upload-Verdicts" not in answer.headers
+    assert stored_names(tmp_path) == []
+    assert visitor.files() == []
+    assert len(visitor.store(("file[0]", "a.png", PNG))) == 1
+
+
+def test_a_locked_database_is_503_and_stores_nothing(
+    visit: Callable[..., Visitor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "BUSY_TIMEOUT", 0.1)
+    visitor = visit()
+    other = sqlite3.connect(tmp_path / "instance" / "app.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        assert_refused(visitor.upload(("file[0]", "a.png", PNG)), 503, UNAVAILABLE)
+    finally:
+        other.close()
+    assert stored_names(tmp_path) == []
+    assert visitor.files() == []
+    assert len(visitor.store(("file[0]", "a.png", PNG))) == 1
+
+
+@pytest.mark.parametrize("step", ["reserve", "store"])
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (OperationalError("INSERT INTO files", {}, Exception("/secret/app.sqlite")), 503, UNAVAILABLE),
+        (RuntimeError("/secret <b>"), 500, INTERNAL),
+    ],
+)
+def test_a_failing_database_is_a_sentence_and_stores_nothing(
+    visitor: Visitor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    error: Exception,
+    status: int,
+    sentence: str,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, step, raising(error))
+        answer = visitor.upload(("file[0]", "a.png", PNG))
+    assert_refused(answer, status, sentence)
+    assert stored_names(tmp_path) == []
+    assert visitor.files() == []
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/files"), ("GET", "/batches/x")])
+def test_pages_say_a_sentence_when_the_database_fails(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    broken = raising(OperationalError("SELECT", {}, Exception("/secret")))
+    monkeypatch.setattr(Records, "files", broken)
+    monkeypatch.setattr(Records, "batch", broken)
+    assert_refused(visitor.client.open(path, method=method, headers={"Accept": "text/html"}), 503)
+
+
+def test_health_tells_when_the_folder_is_gone_and_when_it_is_back(visitor: Visitor, tmp_path: Path) -> None:
+    assert visitor.get("/healthz").status_code == 200
+    root = tmp_path / "uploads"
+    root.rename(tmp_path / "elsewhere")
+    assert_refused(visitor.get("/healthz"), 503, UNAVAILABLE)
+    root.write_text("no folder")
+    assert_refused(visitor.get("/healthz"), 503, UNAVAILABLE)
+    root.unlink()
+    (tmp_path / "elsewhere").rename(root)
+    assert visitor.get("/healthz").status_code == 200
+
+
+def test_health_tells_when_the_tables_are_gone(visitor: Visitor, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "instance" / "app.sqlite") as other:
+        other.execute("DROP TABLE files")
+    other.close()
+    assert_refused(visitor.get("/healthz"), 503, UNAVAILABLE)
+
+
+# ---- redirects
+
+
+def redirecting_app(tmp_path: Path, *, how: str) -> Visitor:
+    app = host_app(tmp_path)
+
+    def to_login() -> Any:
+        if request.path == "/login":
+            return "<h1>Sign in</h1>"
+        target = redirect("/login")
+        return abort(target) if how == "abort" else target
+
+    if how == "owner":
+        Uploads(app, owner=lambda: abort(redirect("/login")))
+    else:
+        Uploads(app)
+        app.before_request(to_login)
+    return Visitor(app)
+
+
+@pytest.mark.parametrize("how", ["return", "abort", "owner"])
+def test_a_script_is_never_sent_to_a_login_page(tmp_path: Path, how: str) -> None:
+    visitor = redirecting_app(tmp_path, how=how)
+    sentence = "You are signed out; sign in again and repeat the upload."
+    body = encode(("file", "a.png", PNG))
+    xhr = {"X-Requested-With": "XMLHttpRequest", "Accept": "application/json"}
+    assert_refused(visitor.post(body, headers=xhr), 401, sentence)
+    assert_refused(visitor.post(body, headers={"Accept": "*/*"}), 401, sentence)
+    assert_refused(visitor.client.delete("/files/x"), 401, sentence)
+    assert_refused(visitor.get("/files", headers=xhr), 401, sentence)
+    assert stored_names(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", ["return", "abort", "owner"])
+def test_a_person_is_sent_to_the_login_page(tmp_path: Path, how: str) -> None:
+    visitor = redirecting_app(tmp_path, how=how)
+    html = {"Accept": "text/html,*/*;q=0.8"}
+    assert visitor.get("/files", headers=html).headers["Location"] == "/login"
+    assert visitor.post(encode(("file", "a.png", PNG)), headers=html).headers["Location"] == "/login"
+
+
+def test_nobody_signed_in_is_401_before_the_body_is_read(tmp_path: Path) -> None:
+    app = host_app(tmp_path)
+    Uploads(app, UploadSet("files"), owner=lambda: None)
+    visitor = Visitor(app)
+    staged = tmp_path / "uploads"
+    answer = visitor.post(encode(("file", "a.png", PNG)))
+    assert_refused(answer, 401, "You are signed out; sign in again and repeat the upload.")
+    assert_refused(visitor.get("/files"), 401)
+    assert_refused(visitor.get("/files/x/y"), 401)
+    assert stored_names(tmp_path) == []
+    assert list(staged.glob(".staging/*")) == []
+
+
+# ---- whatever a client sends
+
+_WORDS = st.sampled_from(
+    [
+        "", "*", "*/*", "text/html", "application/json", ";q=", "0.5", "bytes=", "0-", "-1", "1-0", ",", '"', "\\",
+        "W/", "null", "http://", "[::1", "%00", "é", "\t", "=", ";", "boundary=", BOUNDARY, "multipart/form-data",
+        "gzip", "99999999999999999999", "-5", "Mon, 01 Jan 0000 00:00:00 GMT", "session", "chunked", "x" * 300,
+    ]
+)  # fmt: skip
+_VALUE = st.lists(_WORDS, max_size=4).map("".join)
+_HEADERS = st.dictionaries(
+    st.sampled_from(
+        [
+            "Accept", "Content-Type", "Content-Length", "Content-Encoding", "Cookie", "Host", "If-Match",
+            "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Origin", "Range",
+            "Sec-Fetch-Site", "Transfer-Encoding", "X-CSRFToken", "X-Forwarded-Host", "X-Requested-With",
+        ]
+    ),
+    _VALUE,
+    max_size=4,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
+    """No tokens asked for, so that what is made up gets past the guard as well."""
+    with visiting(tmp_path_factory.mktemp("open")) as visit:
+        visitor = visit(WTF_CSRF_ENABLED=False, UPLOADS_DURABLE=False)
+        visitor.store(("uuid", "known"), ("file", 'a b%"é.png', PNG))
+        yield visitor
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PATCH"]),
+    path=st.sampled_from(
+        ["/", "/upload", "/upload/x", "/files", "FILE", "/files/x", "/batches/x", "/healthz"]
+    ),
+    query=_VALUE,
+    headers=_HEADERS,
+    body=st.sampled_from(
+        [
+            b"",
+            b"garbage",
+            encode(("file", "a.png", PNG)),
+            encode(("file", "\\", b"")),
+            encode(("file", "a.png", PNG), ("uuid", "known")),
+            encode(("file", "a.png", PNG))[:-9],
+        ]
+    ),
+)
+def test_no_request_gets_more_than_a_sentence_out_of_an_error(
+    open_to_all: Visitor, method: str, path: str, query: str, headers: dict[str, str], body: bytes
+) -> None:
+    file = open_to_all.files()[-1]
+    answer = open_to_all.client.open(
+        file["url"] if path == "FILE" else path,
+        method=method,
+        query_string={"cursor": query},
+        data=body,
+        headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", **headers},
+        buffered=True,
+    )
+    assert answer.status_code < 500
+    if answer.status_code >= 400 and method != "HEAD":
+        assert_refused(answer, answer.status_code)
