@@ -253,11 +253,17 @@ class Records:
         with self._write() as connection:
             connection.execute(delete(_files).where(_files.c.id.in_(ids), _files.c.state == COMMITTING))
 
-    def abandoned(self) -> list[Record]:
-        """Reservations of processes that are gone."""
-        with self._read() as connection:
+    def claim_abandoned(self) -> list[Record]:
+        """Reservations of processes that are gone, to be undone by the caller: nobody else is given them too."""
+        # As a writer: a killed process may hold the lock for a last moment, and what it commits then counts.
+        with self._write() as connection:
             found = connection.execute(select(_files).where(_files.c.state == COMMITTING)).mappings()
-            return [_record(row) for row in found if not _alive(row["process"] or "", row["created"])]
+            claimed = [_record(row) for row in found if not _alive(row["process"] or "", row["created"])]
+            if claimed:
+                ids = [{"claimed": record.id} for record in claimed]
+                claim = update(_files).where(_files.c.id == bindparam("claimed"))
+                connection.execute(claim.values(process=_this_process()), ids)
+            return claimed
 
     # ---- what is stored
 
@@ -307,13 +313,13 @@ class Records:
     def retire(self, id: str, owner: str) -> Record | None:
         """Make a stored file vanish for everyone, for good; None where the owner has none of this id.
 
-        Its row stays as a reservation of nobody, so that its bytes are removed even if this process dies now.
+        Its row stays as a reservation of ours, so that its bytes are removed even if this process dies now.
         """
         with self._write(final=True) as connection:
             row = connection.execute(
                 update(_files)
                 .where(_files.c.id == id, _files.c.owner == owner, _files.c.state == STORED)
-                .values(state=COMMITTING, process=None, mark=None, uuid=id)
+                .values(state=COMMITTING, process=_this_process(), mark=None, uuid=id)
                 .returning(*_files.c)
             )
             found = row.mappings().first()
@@ -416,9 +422,11 @@ def _host() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process began, in clock ticks since boot; "" where the system does not tell."""
+    """When a running process began, in clock ticks since boot; "" where the system does not tell."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # One that was killed keeps its number until its parent looks; in a container that may be never.
+        return "" if state in {"Z", "X"} else fields[18]
     return ""
 
 

@@ -106,7 +106,7 @@ class Site:
 
     def recover(self) -> None:
         """Undo what dead processes had begun to commit, and remove what they had staged."""
-        undo(self.storage, self.records, self.records.abandoned())
+        undo(self.storage, self.records, self.records.claim_abandoned())
         self.storage.clear_left_overs()
 
 
