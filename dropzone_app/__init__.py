@@ -26,25 +26,48 @@ from . import cli, security
 from .config import DEFAULTS, SettingError, Settings, absolute_sqlite
 from .errors import Rejected
 from .intake.request import UploadRequestMixin
-from .kinds import ARCHIVES, AUDIO, DATA, DOCUMENTS, IMAGES, TEXT, VIDEO
+from .kinds import (
+    ALL,
+    ARCHIVES,
+    AUDIO,
+    DATA,
+    DOCUMENTS,
+    EXECUTABLES,
+    IMAGES,
+    SCRIPTS,
+    SOURCE,
+    TEXT,
+    VIDEO,
+    AllExcept,
+)
 from .records import Records
-from .storage import open_storage
-from .uploads import Site, UploadSet
+from .signals import upload_deleted, upload_rejected, upload_stored
+from .storage import Storage, open_storage
+from .uploads import Site
 from .views import finish_answers, make_blueprint, pages
+from .views.receive import UploadSet
 
 __all__ = [
+    "ALL",
     "ARCHIVES",
     "AUDIO",
     "DATA",
     "DOCUMENTS",
+    "EXECUTABLES",
     "IMAGES",
+    "SCRIPTS",
+    "SOURCE",
     "TEXT",
     "VIDEO",
+    "AllExcept",
     "Rejected",
     "SettingError",
     "UploadSet",
     "Uploads",
     "create_app",
+    "upload_deleted",
+    "upload_rejected",
+    "upload_stored",
 ]
 
 
@@ -73,7 +96,13 @@ class Uploads:
         owner: security.Owner = security.owner_of_session,
     ) -> None:
         """Set up ``app``: one set called "files" where none is given. SettingError says what cannot be used."""
-        _set_up(app, sets or (UploadSet("files"),), url_prefix=url_prefix, owner=owner, with_index=False)
+        _set_up(
+            app,
+            sets or (UploadSet("files", folder=""),),
+            url_prefix=url_prefix,
+            owner=owner,
+            with_index=False,
+        )
         app.jinja_env.globals["uploads"] = self
 
     def zone(self, name: str | None = None) -> Markup:
@@ -99,7 +128,11 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         app.config["SECRET_KEY"] = _kept_secret(str(app.config["UPLOADS_DATABASE"]))
     uploads = Uploads()
     _set_up(
-        app, (UploadSet("files"),), url_prefix=None, owner=security.owner_of_lasting_session, with_index=True
+        app,
+        (UploadSet("files", folder=""),),
+        url_prefix=None,
+        owner=security.owner_of_lasting_session,
+        with_index=True,
     )
     app.jinja_env.globals["uploads"] = uploads
     return app
@@ -115,7 +148,7 @@ def _set_up(
 ) -> None:
     for key, value in DEFAULTS.items():
         app.config.setdefault(key, value)
-    settings = Settings.from_config(app.config)
+    settings = Settings.from_config(app.config, _set_dropzone_keys(app))
     if not app.config.get("SECRET_KEY"):
         raise SettingError("SECRET_KEY is not set; sessions and CSRF tokens are signed with it.")
     names = [upload_set.name for upload_set in sets]
@@ -125,16 +158,18 @@ def _set_up(
         CSRFProtect(app)
     if "dropzone" not in app.extensions:
         Dropzone(app)
+    rules = {upload_set.name: upload_set.rules(settings) for upload_set in sets}
+    largest = max(rule.max_file_size for rule in rules.values())
+    settings = settings.with_room_for(largest)
     if with_index or app.config.get("MAX_CONTENT_LENGTH") is not None:
         # Flask reads its own setting as a number.
         app.config["MAX_CONTENT_LENGTH"] = int(settings.max_content_length)
-    storage = open_storage(settings.storage, durable=settings.durable, digest=settings.digest)
     records = Records(_with_folder(settings.database), durable=settings.durable)
     site = Site(
         settings=settings,
         sets={upload_set.name: upload_set for upload_set in sets},
-        rules={upload_set.name: upload_set.rules(settings) for upload_set in sets},
-        storage=storage,
+        rules=rules,
+        storages=_storages(settings, sets),
         records=records,
     )
     site.recover()
@@ -147,6 +182,34 @@ def _set_up(
     app.extensions["csrf"].exempt(blueprint)
     finish_answers(app, blueprint, everywhere=with_index)
     app.cli.add_command(cli.uploads)
+
+
+def _set_dropzone_keys(app: Flask) -> dict[str, Any]:
+    """The ``DROPZONE_…`` keys that somebody set; Flask-Dropzone writes its defaults into the config as well."""
+    keys = {key: value for key, value in app.config.items() if key.startswith("DROPZONE_")}
+    if "dropzone" not in app.extensions:
+        return keys
+    probe = Flask("probe")
+    Dropzone(probe)
+    return {key: value for key, value in keys.items() if probe.config.get(key) != value}
+
+
+def _storages(settings: Settings, sets: tuple[UploadSet, ...]) -> dict[str, Storage]:
+    """The storages of an app: everyone's under "", and those of sets that have one of their own."""
+
+    def opened(url: str) -> Storage:
+        return open_storage(url, durable=settings.durable, digest=settings.digest)
+
+    storages = {"": opened(settings.storage)}
+    for upload_set in sets:
+        own = upload_set.storage
+        if own is not None:
+            storages[upload_set.name] = opened(own) if isinstance(own, str) else own
+        if upload_set.duplicates != "keep" and not settings.digest:
+            raise SettingError(
+                f"The upload set {upload_set.name!r} tells duplicates by digest; UPLOADS_DIGEST must be 'sha256'."
+            )
+    return storages
 
 
 def _refuse_taken_rules(app: Flask, blueprint: Any, url_prefix: str | None) -> None:

@@ -23,12 +23,23 @@ LISTED = 12
 class Rules:
     """What one upload set accepts, in one app: its declaration and the settings together."""
 
-    #: Extensions in lower case; None accepts every one.
+    #: Extensions in lower case; None accepts every one that is not denied.
     extensions: tuple[str, ...] | None
     max_file_size: Size
     max_files: int | None
     max_parts: int
     max_total_size: Size | None
+    denied: tuple[str, ...] = ()
+
+    def allows(self, extension: str) -> bool:
+        """Whether a file with this extension may be one of the set."""
+        return extension not in self.denied and (self.extensions is None or extension in self.extensions)
+
+    @property
+    def _every_kind(self) -> str:
+        return "files of every kind" + (
+            f" but {listed(names_of(self.denied), LISTED)}" if self.denied else ""
+        )
 
     @property
     def max_form_parts(self) -> int:
@@ -38,7 +49,7 @@ class Rules:
     @property
     def accepted(self) -> str:
         """The kinds as a sentence lists them: ``JPEG, PNG, GIF and 20 more kinds``."""
-        return listed(names_of(self.extensions), LISTED) if self.extensions else "files of every kind"
+        return listed(names_of(self.extensions), LISTED) if self.extensions else self._every_kind
 
     @property
     def accept(self) -> str:
@@ -51,7 +62,7 @@ class Rules:
     @property
     def sentence(self) -> str:
         """What the zone says under itself: ``JPEG, PNG, GIF and 20 more kinds, up to 5 GB each.``"""
-        kinds = listed(names_of(self.extensions), 3) if self.extensions else "Files of every kind"
+        kinds = listed(names_of(self.extensions), 3) if self.extensions else self._every_kind
         limits = [f"up to {self.max_file_size} each"]
         if self.max_files:
             limits.append(f"{self.max_files} at a time")
@@ -150,12 +161,10 @@ def check_name(rules: Rules, filename: str) -> None:
     """Raise Rejected unless ``filename`` is usable and its extension accepted."""
     if not filename:
         raise Rejected.because("empty_name")
-    if rules.extensions is None:
-        return
     extension = extension_of(filename)
-    if not extension:
-        raise Rejected.because("no_extension", accepted=rules.accepted)
-    if extension not in rules.extensions:
+    if not rules.allows(extension):
+        if not extension:
+            raise Rejected.because("no_extension", accepted=rules.accepted)
         raise Rejected.because("extension", extension=extension[:20], accepted=rules.accepted)
 
 

@@ -7,10 +7,12 @@ Sizes are bytes, as a number or as ``"10 MB"`` (1000-based; ``"10 MiB"`` is 1024
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 class SettingError(ValueError):
@@ -116,28 +118,19 @@ class Settings:
     durable: bool
     #: Whether every file gets a SHA-256.
     digest: bool
-    #: None: the default kinds.
-    types: tuple[str, ...] | None
-    max_file_size: Size
-    #: Bytes of all parts of one request. None: only MAX_CONTENT_LENGTH holds.
-    max_total_size: Size | None
-    #: Files of one drop. None: any number.
-    max_files: int | None
-    max_parts: int
+    #: One request body; 0 until :meth:`with_room_for` has settled it.
     max_content_length: Size
     #: The name of the file field, Dropzone's ``paramName``.
     field: str
+    _config: Mapping[str, Any]
+    _dropzone: Mapping[str, Any]
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Settings:
-        """Read ``config``; SettingError with a sentence for the first value that cannot be used."""
+    def from_config(cls, config: Mapping[str, Any], dropzone: Mapping[str, Any] | None = None) -> Settings:
+        """Read ``config``; SettingError with a sentence for the first value that cannot be used.
 
-        def optional(key: str, parse: Any) -> Any:
-            value = config.get(key)
-            return None if value is None or value == "" else parse(key, value)
-
-        max_file_size = optional("UPLOADS_MAX_FILE_SIZE", parse_size) or MAX_FILE_SIZE
-        max_content_length = optional("MAX_CONTENT_LENGTH", parse_size)
+        ``dropzone``: those ``DROPZONE_…`` keys that somebody set; Flask-Dropzone writes its defaults among them.
+        """
         field = str(config.get("DROPZONE_INPUT_NAME") or "file")
         if not re.fullmatch(r"[A-Za-z][\w.-]{0,63}", field) or field in FIELDS:
             raise SettingError(
@@ -151,15 +144,57 @@ class Settings:
             database=str(config["UPLOADS_DATABASE"]),
             durable=parse_flag("UPLOADS_DURABLE", config["UPLOADS_DURABLE"]),
             digest=digest == "sha256",
-            types=optional("UPLOADS_TYPES", parse_extensions),
-            max_file_size=max_file_size,
-            max_total_size=optional("UPLOADS_MAX_TOTAL_SIZE", parse_size),
-            max_files=optional("UPLOADS_MAX_FILES", parse_count),
-            max_parts=optional("UPLOADS_MAX_PARTS", parse_count) or MAX_PARTS,
-            max_content_length=max_content_length or Size(max_file_size + BODY_OVERHEAD),
+            max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
+            _config=dict(config),
+            _dropzone=dict(dropzone or {}),
         )
 
+    def with_room_for(self, largest: Size) -> Settings:
+        """These settings with a limit for bodies: the one that was set, else what a file of ``largest`` needs."""
+        return replace(self, max_content_length=self.max_content_length or Size(largest + BODY_OVERHEAD))
+
+    def choose(
+        self, set_name: str, what: str, declared: _T | None, parse: Callable[[str, object], _T]
+    ) -> _T | None:
+        """A limit of a set, by precedence: ``UPLOADED_<SET>_X``, the declaration, ``DROPZONE_X``, ``UPLOADS_X``."""
+        own = _given(f"UPLOADED_{set_name.upper()}_{what}", self._config, parse)
+        if own is not None or declared is not None:
+            return own if own is not None else declared
+        dropzone = _given(f"DROPZONE_{what}", self._dropzone, _DROPZONE.get(what, parse))
+        return dropzone if dropzone is not None else _given(f"UPLOADS_{what}", self._config, parse)
+
+    def of_set(self, set_name: str, what: str) -> Any:
+        """The value of ``UPLOADED_<SET>_X`` as it is; None where it is not set."""
+        return self._config.get(f"UPLOADED_{set_name.upper()}_{what}")
+
+    def of_all(self, key: str) -> Any:
+        """The value of any key as it was at start."""
+        return self._config.get(key)
+
+
+def _given(key: str, config: Mapping[str, Any], parse: Callable[[str, object], _T]) -> _T | None:
+    value = config.get(key)
+    return None if value is None or value == "" else parse(key, value)
+
+
+def _mebibytes(setting: str, value: object) -> Size:
+    """Dropzone counts ``maxFilesize`` in units of 1024 × 1024 bytes, and fractions of them."""
+    try:
+        size = float(str(value)) * 1024**2
+    except ValueError:
+        size = 0
+    if not 1 <= size < 1e18:
+        raise SettingError(f"{setting} must be a number of megabytes such as 0.5 or 3; it is {value!r}.")
+    return Size(size)
+
+
+def _files(setting: str, value: object) -> int | None:
+    """Flask-Dropzone's own word for no limit is the string "null"."""
+    return None if value == "null" else parse_count(setting, value)
+
+
+_DROPZONE: dict[str, Any] = {"MAX_FILE_SIZE": _mebibytes, "MAX_FILES": _files}
 
 #: Fields that may stand beside a part, with or without its index.
 FIELDS = ("uuid", "size", "sha256", "path")

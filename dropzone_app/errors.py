@@ -48,6 +48,7 @@ MESSAGES: dict[str, Message] = {
     "uuid_busy": Message(
         409, "this file is just being stored by another request; try again in a few seconds."
     ),
+    "duplicate": Message(409, 'the same file is already here as "{filename}"; it need not be sent again.'),
     "batch_refused": Message(
         422, "not stored, because another file of this batch was refused and they belong together."
     ),

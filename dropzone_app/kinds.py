@@ -181,6 +181,26 @@ AUDIO = tuple(PRESETS["AUDIO"])
 VIDEO = tuple(PRESETS["VIDEO"])
 DATA = tuple(PRESETS["DATA"])
 ARCHIVES = tuple(PRESETS["ARCHIVES"])
+# These are taken by their names alone: what is in them has no signature, or is of no help to a browser.
+SCRIPTS = ("js", "php", "pl", "py", "rb", "sh")
+EXECUTABLES = ("so", "exe", "dll")
+SOURCE = tuple(
+    "c cpp c++ h hpp h++ cxx hxx hdl ada rs go f for f90 f95 f03 d dd di java hs cs fs cbl cob asm s".split()  # noqa: SIM905
+)
+
+
+class AllExcept:
+    """Every extension but those in ``items``: ``AllExcept(SCRIPTS + EXECUTABLES)``."""
+
+    def __init__(self, items: Iterable[str]) -> None:
+        self.items = tuple(items)
+
+    def __contains__(self, extension: object) -> bool:
+        return extension not in self.items
+
+
+#: Every extension, and files without one.
+ALL = AllExcept(())
 
 #: What is accepted where nothing is declared: nothing that a browser or a server would run.
 DEFAULT_TYPES = IMAGES + DOCUMENTS + TEXT + AUDIO + VIDEO + DATA

@@ -11,6 +11,9 @@ MAX_NAME_BYTES = 255
 #: Characters of a shown name in an answer.
 SHOWN = 60
 
+#: Bytes of the folder part of a key: room for any root below PATH_MAX.
+MAX_FOLDER_BYTES = 1024
+
 #: Characters of a folder path that is recorded.
 MAX_PATH = 1000
 
@@ -76,6 +79,27 @@ def storage_name(filename: str) -> str:
     if _DEVICE.fullmatch(stem.partition(".")[0].strip()):
         stem = f"_{stem}"
     return _shortened(f"{stem}.{name.rpartition('.')[2]}" if extension else stem, MAX_NAME_BYTES)
+
+
+def storage_folder(path: str) -> str:
+    """``path`` made safe like a name, segment by segment; what is deeper than 1,024 bytes is left out."""
+    segments = [storage_name(segment) for segment in display_path(path).split("/") if segment]
+    folder = ""
+    for segment in segments:
+        longer = f"{folder}/{segment}" if folder else segment
+        if len(longer.encode()) > MAX_FOLDER_BYTES:
+            break
+        folder = longer
+    return folder
+
+
+def stored_name(wanted: str, filename: str) -> str:
+    """``wanted`` as a storage name with the extension of ``filename``: what was checked is what is stored."""
+    name = storage_name(wanted)
+    extension = extension_of(filename)
+    if extension_of(name) == extension:
+        return name
+    return storage_name(f"{name}.{extension}") if extension else name.replace(".", "_")
 
 
 def numbered(name: str, number: int | str) -> str:

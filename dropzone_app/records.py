@@ -70,7 +70,9 @@ _files = Table(
     Column("state", String(10), nullable=False),
     Column("filename", Text, nullable=False),
     Column("path", Text, nullable=False),
-    Column("key", Text, nullable=False, unique=True),
+    # Which of the app's storages has it, and where.
+    Column("storage", String(64), nullable=False),
+    Column("key", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("type", String(100), nullable=False),
     Column("sha256", String(64)),
@@ -79,6 +81,8 @@ _files = Table(
     Column("process", String(200)),
     Column("mark", String(100)),
     UniqueConstraint("owner", "uuid"),
+    UniqueConstraint("storage", "key"),
+    Index("files_by_digest", "owner", "sha256"),
     Index("files_of_owner", "owner", "created", "id"),
 )
 # The next number of a name that is taken: a second image.jpg costs as much as the ten-thousandth.
@@ -113,6 +117,7 @@ class Record:
     type: str
     sha256: str | None
     created: int
+    storage: str = ""
     mark: str | None = None
     state: str = COMMITTING
 
@@ -172,15 +177,18 @@ class Records:
 
     # ---- the two steps of a commit
 
-    def reserve(self, wanted: Sequence[Record]) -> list[Record]:
+    def reserve(self, wanted: Sequence[Record], *, unique: bool = False) -> list[Record]:
         """Put rows in state ``committing``, each with a key of its own, in one transaction.
 
         A row whose (owner, uuid) is there already is not put: the row that is there comes back in its place,
-        with its own id. A key that is taken gets a number: ``photo.jpg``, ``photo_1.jpg``, …
+        with its own id; with ``unique`` also a row whose owner has the same bytes in the same set. A key that
+        is taken gets a number: ``photo.jpg``, ``photo_1.jpg``, …
         """
         reserved: dict[str, Record] = {}
         with self._write() as connection:
-            self._put(connection, wanted, reserved)
+            if unique:
+                reserved |= self._same_bytes(connection, wanted)
+            self._put(connection, [row for row in wanted if row.id not in reserved], reserved)
             for attempt in range(_NUMBERED_TRIES + 1):
                 left = [row for row in wanted if row.id not in reserved]
                 if not left:
@@ -196,7 +204,22 @@ class Records:
                     # Somebody has named files exactly as we number them. No probing: a random number is free.
                     left = [replace(row, key=_with_number(row.key, secrets.token_hex(8))) for row in left]
                 self._put(connection, left, reserved)
-        return [reserved[row.id] for row in wanted]
+        # What is the same as another of this very call stands for what became of that one.
+        return [reserved.get(reserved[row.id].id, reserved[row.id]) for row in wanted]
+
+    def _same_bytes(self, connection: Connection, rows: Sequence[Record]) -> dict[str, Record]:
+        """Those of ``rows`` whose bytes are there or come earlier among them, with the one that has them."""
+        digests = {row.sha256 for row in rows}
+        found = connection.execute(
+            select(_files).where(_files.c.owner == rows[0].owner, _files.c.sha256.in_(digests))
+        ).mappings()
+        known = {(row["set"], row["sha256"]): _record(row) for row in found}
+        same: dict[str, Record] = {}
+        for row in rows:
+            first = known.setdefault((row.set, row.sha256), row)
+            if first.id != row.id:
+                same[row.id] = first
+        return same
 
     def _put(self, connection: Connection, rows: Sequence[Record], reserved: dict[str, Record]) -> None:
         """Insert what conflicts with nothing, in one statement, and note it in ``reserved``."""
@@ -217,7 +240,7 @@ class Records:
     def _numbered(self, connection: Connection, rows: list[Record]) -> list[Record]:
         """The rows with the next numbers of their keys; constant time, however many files share a name."""
         numbers: dict[str, Iterator[int]] = {}
-        for key, count in sorted(Counter(row.key for row in rows).items()):
+        for key, count in sorted(Counter(_place(row) for row in rows).items()):
             after = connection.execute(
                 upsert(_numbers)
                 .values(key=key, next=count + 1)
@@ -225,7 +248,7 @@ class Records:
                 .returning(_numbers.c.next)
             ).scalar_one()
             numbers[key] = iter(range(after - count, after))
-        return [replace(row, key=_with_number(row.key, next(numbers[row.key]))) for row in rows]
+        return [replace(row, key=_with_number(row.key, next(numbers[_place(row)]))) for row in rows]
 
     def rekey(self, record: Record) -> Record:
         """Give a reserved row another key: a file that no record names lies at the one it had."""
@@ -267,27 +290,15 @@ class Records:
 
     # ---- what is stored
 
-    def file(self, id: str, owner: str | None) -> Record | None:
-        """The stored file with this id, if it is ``owner``'s."""
-        return self._one(_files.c.id == id, _files.c.owner == owner)
+    def file(self, id: str) -> Record | None:
+        """The stored file with this id, whoever owns it."""
+        found = self.reserved_or_stored(id)
+        return found if found and found.state == STORED else None
 
-    def by_uuid(self, owner: str, uuid: str) -> Record | None:
-        """What the owner's uuid stands for, also while it is being committed."""
+    def reserved_or_stored(self, id: str) -> Record | None:
+        """The file with this id, also while it is being committed; None once it is neither."""
         with self._read() as connection:
-            found = (
-                connection.execute(select(_files).where(_files.c.owner == owner, _files.c.uuid == uuid))
-                .mappings()
-                .first()
-            )
-            return _record(found) if found else None
-
-    def _one(self, *conditions: Any) -> Record | None:
-        with self._read() as connection:
-            found = (
-                connection.execute(select(_files).where(_files.c.state == STORED, *conditions))
-                .mappings()
-                .first()
-            )
+            found = connection.execute(select(_files).where(_files.c.id == id)).mappings().first()
             return _record(found) if found else None
 
     def files(self, owner: str, *, limit: int, after: tuple[int, str] | None = None) -> list[Record]:
@@ -353,6 +364,11 @@ class Records:
         """SQLAlchemyError unless the database answers."""
         with self._read() as connection:
             connection.execute(text("SELECT 1 FROM files LIMIT 1"))
+
+
+def _place(record: Record) -> str:
+    """A key among the keys of all storages."""
+    return f"{record.storage}/{record.key}"
 
 
 class _Prepared:

@@ -7,22 +7,36 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import file_digest
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.datastructures import FileStorage
 
 from .checks import Rules, check_counts
-from .config import FIELDS, SettingError, Settings, Size, parse_count, parse_extensions, parse_size
+from .config import (
+    FIELDS,
+    MAX_FILE_SIZE,
+    MAX_PARTS,
+    SettingError,
+    Settings,
+    Size,
+    parse_count,
+    parse_extensions,
+    parse_size,
+)
 from .errors import Rejected
 from .intake import Part, receive_part
-from .kinds import DEFAULT_TYPES, kind_of
-from .naming import display_path, extension_of, shown, storage_name
+from .kinds import DEFAULT_TYPES, AllExcept, kind_of
+from .naming import display_path, extension_of, shown, storage_folder, storage_name, stored_name
 from .records import COMMITTING, Record, Records, new_id, now
 from .storage import StagedFile, Storage
 
 Check = Callable[[Part], None]
+
+_T = TypeVar("_T")
+_V = TypeVar("_V")
 
 #: Seconds that a repeated upload waits for the first one to be committed.
 TWIN_PATIENCE = 10.0
@@ -31,63 +45,179 @@ TWIN_PATIENCE = 10.0
 class UploadSet:
     """A named declaration of what may be uploaded; the same one may serve several apps and threads.
 
-    ``extensions`` None takes the setting's. ``checks`` are functions of a staged part that raise
-    :class:`Rejected`. ``batch``: "each" stores every good part, "all" stores all parts or none.
+    - ``extensions``: a preset or any iterable of extensions, ``ALL`` or ``AllExcept(…)``; None takes the setting's.
+    - ``max_file_size``, ``max_total_size``: bytes or "10 MB"; ``max_files`` of one drop, ``max_parts`` of one request.
+    - ``batch``: "each" stores every good part, "all" stores all parts or none.
+    - ``naming``: what a file is called in the storage: "original", "timestamp", "random", "digest", or a function of
+      the staged part. The extension is always the one that was checked.
+    - ``folder``: where in the storage: a path that may hold ``{owner}``, ``{date}`` and ``{path}`` (the dropped
+      folder), or a function of the staged part. The set's name where nothing is said.
+    - ``duplicates``: what becomes of a file whose owner has the same bytes in this set already: "keep" it,
+      "skip" it (the answer names the one that is there) or "refuse" it.
+    - ``storage``: a URL or a storage of its own.
+    - ``public``: whether anyone who knows a file's URL may read it.
+    - ``checks``: functions of a staged part that raise :class:`Rejected`.
+
     SettingError with a sentence for a declaration that cannot be used.
     """
 
     def __init__(
         self,
         name: str,
-        extensions: Iterable[str] | None = None,
+        extensions: Iterable[str] | AllExcept | None = None,
         *,
         max_file_size: int | str | None = None,
         max_files: int | None = None,
         max_parts: int | None = None,
         max_total_size: int | str | None = None,
         batch: Literal["each", "all"] = "each",
+        naming: Literal["original", "timestamp", "random", "digest"] | Callable[[Part], str] = "original",
+        folder: str | Callable[[Part], str] | None = None,
+        duplicates: Literal["keep", "skip", "refuse"] = "keep",
+        storage: str | Storage | None = None,
+        public: bool = False,
         checks: Sequence[Check] = (),
     ) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) or name == "check":
             raise SettingError(
                 f"An upload set's name must be letters, digits and underscores, and not 'check'; it is {name!r}."
             )
-        if batch not in ("each", "all"):
-            raise SettingError(f"The upload set {name!r} has batch={batch!r}; it must be 'each' or 'all'.")
         where = f"The upload set {name!r}:"
+
+        def declared(what: str, value: _V | None, parse: Callable[[str, object], _T]) -> _T | None:
+            return None if value is None else parse(f"{where} {what}", value)
+
+        def one_of(what: str, value: object, words: tuple[str, ...]) -> None:
+            if value not in words:
+                raise SettingError(
+                    f"{where} {what} must be one of {', '.join(map(repr, words))}; it is {value!r}."
+                )
+
+        one_of("batch", batch, ("each", "all"))
+        one_of("duplicates", duplicates, ("keep", "skip", "refuse"))
+        if not callable(naming):
+            one_of("naming", naming, NAMINGS)
+        if isinstance(folder, str):
+            _check_template(f"{where} folder", folder)
+        if not all(callable(check) for check in checks):
+            raise SettingError(f"{where} checks must be functions of a staged part.")
         self.name = name
-        self.extensions = None if extensions is None else parse_extensions(f"{where} extensions", extensions)
-        self.max_file_size = (
-            None if max_file_size is None else parse_size(f"{where} max_file_size", max_file_size)
+        self.extensions = (
+            extensions
+            if isinstance(extensions, AllExcept)
+            else declared("extensions", extensions, parse_extensions)
         )
-        self.max_files = None if max_files is None else parse_count(f"{where} max_files", max_files)
-        self.max_parts = None if max_parts is None else parse_count(f"{where} max_parts", max_parts)
-        self.max_total_size = (
-            None if max_total_size is None else parse_size(f"{where} max_total_size", max_total_size)
-        )
+        self.max_file_size = declared("max_file_size", max_file_size, parse_size)
+        self.max_files = declared("max_files", max_files, parse_count)
+        self.max_parts = declared("max_parts", max_parts, parse_count)
+        self.max_total_size = declared("max_total_size", max_total_size, parse_size)
         self.batch = batch
+        self.naming = naming
+        self.folder = folder
+        self.duplicates = duplicates
+        self.storage = storage
+        self.public = public
         self.checks = tuple(checks)
 
     def rules(self, settings: Settings) -> Rules:
         """What this set accepts in an app with these settings."""
+        name, choose = self.name, settings.choose
+        declared: Any = self.extensions
+        types: tuple[str, ...] | AllExcept | None = choose(name, "TYPES", declared, parse_extensions)
+        # What is allowed by configuration beats what is denied, as in Flask-Reuploaded.
+        allow = _extensions_of(f"UPLOADED_{name.upper()}_ALLOW", settings.of_set(name, "ALLOW"))
+        deny = _extensions_of(f"UPLOADED_{name.upper()}_DENY", settings.of_set(name, "DENY"))
+        extensions: tuple[str, ...] | None = None
+        if isinstance(types, AllExcept):
+            deny = (*types.items, *deny)
+        else:
+            extensions = tuple(dict.fromkeys([*(t for t in types or DEFAULT_TYPES if t not in deny), *allow]))
         return Rules(
-            extensions=self.extensions or settings.types or DEFAULT_TYPES,
-            max_file_size=self.max_file_size or settings.max_file_size,
-            max_files=self.max_files or settings.max_files,
-            max_parts=self.max_parts or settings.max_parts,
-            max_total_size=self.max_total_size or settings.max_total_size,
+            extensions=extensions,
+            denied=tuple(dict.fromkeys(extension for extension in deny if extension not in allow)),
+            max_file_size=choose(name, "MAX_FILE_SIZE", self.max_file_size, parse_size) or MAX_FILE_SIZE,
+            max_files=choose(name, "MAX_FILES", self.max_files, parse_count),
+            max_parts=choose(name, "MAX_PARTS", self.max_parts, parse_count) or MAX_PARTS,
+            max_total_size=choose(name, "MAX_TOTAL_SIZE", self.max_total_size, parse_size),
         )
+
+    def key(self, part: Part, *, owner: str, path: str) -> str:
+        """Where a part would like to lie in the storage; a taken key is numbered when it is reserved."""
+        filename = part.filename or ""
+        if callable(self.naming):
+            name = stored_name(self.naming(part), filename)
+        else:
+            stem = _STEMS[self.naming](part)
+            name = (
+                storage_name(filename) if stem is None else stored_name(stem, f"x.{extension_of(filename)}")
+            )
+        if callable(self.folder):
+            folder = self.folder(part)
+        else:
+            template = self.name if self.folder is None else self.folder
+            folder = template.format(owner=owner, path=path, date=time.strftime("%Y/%m/%d", time.gmtime()))
+        folder = storage_folder(folder)
+        return f"{folder}/{name}" if folder else name
+
+
+NAMINGS = ("original", "timestamp", "random", "digest")
+
+
+def _timestamp(part: Part) -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d-%H-%M-%S-%f")
+
+
+def _content(part: Part) -> str:
+    return part.sha256 or _digest(part)
+
+
+_STEMS: dict[str, Callable[[Part], str | None]] = {
+    "original": lambda part: None,
+    "timestamp": _timestamp,
+    "random": lambda part: new_id(),
+    "digest": _content,
+}
+
+
+def _check_template(where: str, folder: str) -> None:
+    try:
+        folder.format(owner="o", path="p", date="d")
+    except (KeyError, IndexError, ValueError):
+        raise SettingError(
+            f"{where} may hold {{owner}}, {{date}} and {{path}} only; it is {folder!r}."
+        ) from None
+
+
+def _extensions_of(setting: str, value: object) -> tuple[str, ...]:
+    return () if value is None or value in ("", (), []) else parse_extensions(setting, value)
 
 
 @dataclass(frozen=True)
 class Site:
-    """What the upload sets of one app share: settings, storage, records; the first set is the default."""
+    """What the upload sets of one app share: settings, rules, storages, records; the first set is the default."""
 
     settings: Settings
     sets: Mapping[str, UploadSet]
     rules: Mapping[str, Rules]
-    storage: Storage
+    #: By the name of the set that has one of its own; "" is everyone else's.
+    storages: Mapping[str, Storage]
     records: Records
+
+    @property
+    def storage(self) -> Storage:
+        """The storage of every set that has none of its own."""
+        return self.storages[""]
+
+    def storage_of(self, upload_set: UploadSet) -> Storage:
+        """Where the files of this set go."""
+        return self.storages.get(upload_set.name, self.storage)
+
+    def keeper(self, record: Record) -> Storage:
+        """The storage that holds a recorded file. FileNotFoundError when the app no longer has it."""
+        try:
+            return self.storages[record.storage]
+        except KeyError:
+            raise FileNotFoundError(f"no storage for the set {record.storage!r}") from None
 
     def upload_set(self, name: str | None) -> UploadSet:
         """The set called ``name``, the first one for None. Rejected when there is none."""
@@ -100,14 +230,20 @@ class Site:
 
     def batch(self, upload_set: UploadSet, owner: str, form: Mapping[str, str] | None = None) -> Batch:
         """An empty batch for ``owner``; ``form`` holds the fields beside the parts."""
-        return Batch(
-            upload_set, self.rules[upload_set.name], self.storage, self.records, owner=owner, form=form
-        )
+        return Batch(self, upload_set, owner=owner, form=form)
 
     def recover(self) -> None:
         """Undo what dead processes had begun to commit, and remove what they had staged."""
-        undo(self.storage, self.records, self.records.claim_abandoned())
-        self.storage.clear_left_overs()
+        self.undo(self.records.claim_abandoned())
+        for storage in self.storages.values():
+            storage.clear_left_overs()
+
+    def undo(self, reserved: Sequence[Record]) -> None:
+        """Take back reservations: first the bytes, then the rows, so that a row never outlives its own undoing."""
+        for record in reserved:
+            with contextlib.suppress(FileNotFoundError):
+                self.keeper(record).delete(record.key, record.mark)
+        self.records.release([record.id for record in reserved])
 
 
 @dataclass
@@ -118,6 +254,8 @@ class Verdict:
     filename: str
     record: Record | None = None
     rejected: Rejected | None = None
+    #: The same upload, or for a set without duplicates the same bytes, was there already.
+    repeated: bool = False
 
 
 @dataclass
@@ -140,22 +278,21 @@ class Batch:
     """
 
     def __init__(
-        self,
-        upload_set: UploadSet,
-        rules: Rules,
-        storage: Storage,
-        records: Records,
-        *,
-        owner: str,
-        form: Mapping[str, str] | None = None,
+        self, site: Site, upload_set: UploadSet, *, owner: str, form: Mapping[str, str] | None = None
     ) -> None:
+        self._site = site
         self._set = upload_set
-        self._rules = rules
-        self._storage = storage
-        self._records = records
+        self._rules = site.rules[upload_set.name]
+        self._storage = site.storage_of(upload_set)
+        self._records = site.records
         self._owner = owner
         self._form = form or {}
         self._entries: list[_Entry] = []
+
+    @property
+    def upload_set(self) -> UploadSet:
+        """The set whose rules these parts were held to."""
+        return self._set
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -269,6 +406,7 @@ class Batch:
         for entry in entries:
             entry.verdict.record = entry.record
             if entry.twin is not None:
+                entry.verdict.repeated = True
                 with self._rejecting(entry):
                     entry.verdict.record = self._recorded(entry, entry.twin, TWIN_PATIENCE)
 
@@ -288,9 +426,11 @@ class Batch:
 
     def _reserve(self, entries: list[_Entry], put: list[_Entry]) -> None:
         """Rows in state ``committing`` for ``entries``; those that are ours to link go into ``put``."""
-        created = now()
+        created, unique = now(), self._set.duplicates != "keep"
         wanted = [self._wanted(entry, created + position) for position, entry in enumerate(entries)]
-        for entry, mine, got in zip(entries, wanted, self._records.reserve(wanted), strict=True):
+        for entry, mine, got in zip(
+            entries, wanted, self._records.reserve(wanted, unique=unique), strict=True
+        ):
             if got.id == mine.id:
                 entry.record = got
                 put.append(entry)
@@ -307,7 +447,8 @@ class Batch:
             uuid=entry.uuid,
             filename=filename,
             path=entry.path,
-            key=storage_name(filename),
+            key=self._set.key(part, owner=self._owner, path=entry.path),
+            storage=self._set.name if self._set.name in self._site.storages else "",
             size=part.size,
             type=kind_of(extension_of(filename)).media_type,
             sha256=part.sha256,
@@ -329,7 +470,7 @@ class Batch:
         """Undo a commit that failed half-way. What cannot be undone now is undone at the next start."""
         ids = [entry.record.id for entry in put if entry.record]
         with contextlib.suppress(OSError, SQLAlchemyError):
-            undo(self._storage, self._records, self._records.committing(ids))
+            self._site.undo(self._records.committing(ids))
 
     def _recorded(self, entry: _Entry, twin: Record, patience: float) -> Record:
         """The verdict that an upload with this uuid got when it came first. Rejected: it had other bytes."""
@@ -337,9 +478,11 @@ class Batch:
         found: Record | None = twin
         while found is not None and found.state == COMMITTING and time.monotonic() < deadline:
             time.sleep(0.02)
-            found = self._records.by_uuid(self._owner, entry.uuid)
+            found = self._records.reserved_or_stored(twin.id)
         if found is None or found.state == COMMITTING:
             raise Rejected.because("uuid_busy")
+        if found.uuid != entry.uuid and self._set.duplicates == "refuse":
+            raise Rejected.because("duplicate", filename=shown(found.filename))
         digests = {found.sha256, entry.part.sha256} - {None}
         if found.size != entry.part.size or len(digests) > 1:
             raise Rejected.because("uuid_taken")
@@ -349,13 +492,6 @@ class Batch:
 def _digest(part: Part) -> str:
     with part.open() as file:
         return file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
-
-
-def undo(storage: Storage, records: Records, reserved: Sequence[Record]) -> None:
-    """Take back reservations: first the bytes, then the rows, so that a row never outlives its own undoing."""
-    for record in reserved:
-        storage.delete(record.key, record.mark)
-    records.release([record.id for record in reserved])
 
 
 def index_of(key: str) -> int | None:

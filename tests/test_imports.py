@@ -15,7 +15,7 @@ LAYERS = (
     {"__init__"},
     {"cli", "reuploaded"},
     {"views"},
-    {"security"},
+    {"security", "signals"},
     {"uploads"},
     {"intake", "records"},
     {"storage", "checks"},

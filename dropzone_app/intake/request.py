@@ -80,6 +80,8 @@ class Intake:
     settings: Settings
     rules: Rules
     storage: Storage
+    #: Take a file under any field name: the view is not ours, and knows its form.
+    any_field: bool = False
 
 
 class UploadRequestMixin(Request):
@@ -191,7 +193,7 @@ class _PartParser(FormDataParser):
     def _open(self, segment: MultipartSegment, sent: str, before: int) -> Part:
         """A part for a file segment. Rejected when the whole request is wrong to have it."""
         key = segment.name or ""
-        if not self._field_name.fullmatch(key):
+        if not self._intake.any_field and not self._field_name.fullmatch(key):
             raise Rejected.because("wrong_field", field=shown(key), name=self._intake.settings.field)
         rules = self._intake.rules
         if rules.max_files and before >= rules.max_files:

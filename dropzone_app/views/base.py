@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
+from blinker import NamedSignal
 from flask import current_app
 
 from .. import security
@@ -14,6 +15,16 @@ from ..uploads import Site
 def site() -> Site:
     """What the app of this request has set up."""
     return cast(Site, current_app.extensions["uploads"])
+
+
+def tell(signal: NamedSignal, **facts: Any) -> None:
+    """Send a signal; a listener's failure changes nothing of what happened."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    for listener in signal.receivers_for(app):
+        try:
+            listener(app, **facts)
+        except Exception:
+            app.logger.exception("a listener of %s failed", signal.name)
 
 
 def owner() -> str:

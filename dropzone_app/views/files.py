@@ -15,8 +15,8 @@ from werkzeug.wsgi import FileWrapper
 from .. import security
 from ..errors import Rejected
 from ..records import Record
-from ..uploads import undo
-from .base import owner, site
+from ..signals import upload_deleted
+from .base import owner, site, tell
 
 #: Files on one page of the list.
 PAGE = 50
@@ -74,13 +74,17 @@ def newest(cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]
 
 
 def file(id: str, filename: str) -> Response:
-    """The bytes of a file of mine, served so that a browser can run nothing in them."""
-    record = site().records.file(id, owner())
-    if record is None or record.filename != filename:
+    """The bytes of a file of mine or of a public set, served so that a browser can run nothing in them."""
+    record = site().records.file(id)
+    if record is None:
+        # Whoever is signed out learns no more about an id that is there than about one that is not.
+        owner()
+    readable = record is not None and (_is_public(record) or record.owner == owner())
+    if record is None or not readable or record.filename != filename:
         raise Rejected.because("unknown_file")
     inline = bool(_INLINE.fullmatch(record.type)) and "download" not in request.args
     try:
-        opened = site().storage.open(record.key)
+        opened = site().keeper(record).open(record.key)
     except FileNotFoundError:
         current_app.logger.exception("the bytes of a record are gone")
         raise Rejected.because("unknown_file") from None
@@ -108,6 +112,11 @@ def file(id: str, filename: str) -> Response:
         opened.close()
         raise
     return response
+
+
+def _is_public(record: Record) -> bool:
+    upload_set = site().sets.get(record.set)
+    return upload_set is not None and upload_set.public
 
 
 def _with_one_range(request: Request) -> dict[str, Any]:
@@ -145,8 +154,9 @@ def delete_file(id: str) -> Response:
     if record is None:
         raise Rejected.because("unknown_file")
     try:
-        undo(site().storage, site().records, [record])
+        site().undo([record])
     except (OSError, SQLAlchemyError):
         # It is gone for everyone; what is left of it is removed at the next start.
         current_app.logger.exception("the bytes of a deleted file could not be removed")
+    tell(upload_deleted, record=record)
     return Response(status=204)

@@ -33,7 +33,7 @@ def batch(id: str) -> str:
         raise Rejected.because("unknown_batch")
     parts = []
     for part in report["parts"]:
-        record = site().records.file(part["id"], owner()) if part["id"] else None
+        record = site().records.file(part["id"]) if part["id"] else None
         parts.append(
             {
                 "key": part["key"],
@@ -69,7 +69,8 @@ def csrf_token() -> Response:
 def healthz() -> Response:
     """200 when storage and database answer; 503 is the error handlers' answer."""
     site().records.check()
-    site().storage.check()
+    for storage in site().storages.values():
+        storage.check()
     return security.CookielessResponse("ok\n", mimetype="text/plain")
 
 

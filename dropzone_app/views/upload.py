@@ -7,8 +7,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response as BaseResponse
 
 from .. import security
+from ..signals import upload_rejected, upload_stored
 from ..uploads import Batch, refusal
-from .base import owner, site
+from .base import owner, site, tell
 from .files import file_fields
 
 
@@ -17,7 +18,27 @@ def upload(name: str | None = None) -> BaseResponse:
     batch = site().batch(site().upload_set(name), owner(), request.form)
     for key, part in request.files.items(multi=True):
         batch.add(key, part)
+    commit(batch)
+    return answer(batch)
+
+
+def commit(batch: Batch) -> None:
+    """Commit a batch, and tell who listens what became of its parts."""
     batch.commit()
+    for verdict in batch.verdicts:
+        if verdict.rejected:
+            tell(
+                upload_rejected,
+                upload_set=batch.upload_set,
+                filename=verdict.filename,
+                rejected=verdict.rejected,
+            )
+        elif not verdict.repeated:
+            tell(upload_stored, upload_set=batch.upload_set, record=verdict.record)
+
+
+def answer(batch: Batch) -> BaseResponse:
+    """What a client is told: 201 with the files, the refusals in plain text, or a page for a plain form."""
     return _plain_form_answer(batch) if security.is_plain_form(request) else _answer(batch)
 
 

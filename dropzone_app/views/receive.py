@@ -1,0 +1,77 @@
+"""An upload set in a view of the host app's own."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Request, current_app
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.wrappers import Response
+
+from .. import security, uploads
+from ..errors import Rejected, from_os_error
+from ..intake.request import Intake, UploadRequestMixin
+from ..uploads import Batch, Verdict
+from .base import owner, site
+from .upload import answer, commit
+
+
+class ReceivedBatch:
+    """What :meth:`UploadSet.receive` made of a request: ``verdicts`` of its parts, ``rejected`` when the request
+    as a whole was refused (then there is no verdict, and nothing was stored), and :meth:`response`."""
+
+    def __init__(self, batch: Batch, rejected: Rejected | None = None) -> None:
+        self._batch = batch
+        self.rejected = rejected
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One for each part, in the order they came."""
+        return [] if self.rejected else self._batch.verdicts
+
+    def response(self) -> Response:
+        """The answer of ``POST /upload``: 201 with the files, a plain-text refusal, or a page for a plain form."""
+        return security.refuse(self.rejected) if self.rejected else answer(self._batch)
+
+
+class UploadSet(uploads.UploadSet):
+    __doc__ = uploads.UploadSet.__doc__
+
+    def receive(self, request: Request, *, field: str | None = None) -> ReceivedBatch:
+        """Check and store the files of a request that a view of your own serves.
+
+        ``field`` names the file field (``photo``, ``photo[0]`` … or ``photo[]``); None takes every file field. Your
+        view answers for CSRF, as Flask-WTF's CSRFProtect does. Where nothing has read the form yet, parts are
+        staged as they arrive, as at ``POST /upload``; else they are copied.
+        """
+        here = site()
+        if here.sets.get(self.name) is not self:
+            raise RuntimeError(
+                f"The upload set {self.name!r} is not one of this app's; give it to Uploads(app, …)."
+            )
+        batch = Batch(here, self, owner=owner())
+        try:
+            if isinstance(request, UploadRequestMixin) and "files" not in request.__dict__:
+                security.check_length(request, here.settings)
+                request.intake = Intake(
+                    here.settings, here.rules[self.name], here.storage_of(self), any_field=True
+                )
+            batch = Batch(here, self, owner=owner(), form=request.form)
+            for key, file in request.files.items(multi=True):
+                if (field is None or _base(key) == field) and file.filename:
+                    batch.add(key, file)
+            commit(batch)
+        except Rejected as rejected:
+            batch.discard()
+            return ReceivedBatch(batch, rejected)
+        except OSError as error:
+            current_app.logger.exception("storage failed")
+            return ReceivedBatch(batch, from_os_error(error))
+        except SQLAlchemyError:
+            current_app.logger.exception("database failed")
+            return ReceivedBatch(batch, Rejected.because("unavailable"))
+        return ReceivedBatch(batch)
+
+
+def _base(key: str) -> str:
+    return re.sub(r"\[[0-9]*\]$", "", key)
