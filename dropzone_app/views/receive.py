@@ -20,18 +20,20 @@ class ReceivedBatch:
     """What :meth:`UploadSet.receive` made of a request: ``verdicts`` of its parts, ``rejected`` when the request
     as a whole was refused (then there is no verdict, and nothing was stored), and :meth:`response`."""
 
-    def __init__(self, batch: Batch, rejected: Rejected | None = None) -> None:
+    def __init__(self, batch: Batch | None, rejected: Rejected | None = None) -> None:
         self._batch = batch
         self.rejected = rejected
 
     @property
     def verdicts(self) -> list[Verdict]:
         """One for each part, in the order they came."""
-        return [] if self.rejected else self._batch.verdicts
+        return self._batch.verdicts if self._batch else []
 
     def response(self) -> Response:
         """The answer of ``POST /upload``: 201 with the files, a plain-text refusal, or a page for a plain form."""
-        return security.refuse(self.rejected) if self.rejected else answer(self._batch)
+        if self._batch is None:
+            return security.refuse(self.rejected or Rejected.because("internal"))
+        return answer(self._batch)
 
 
 class UploadSet(uploads.UploadSet):
@@ -49,28 +51,30 @@ class UploadSet(uploads.UploadSet):
             raise RuntimeError(
                 f"The upload set {self.name!r} is not one of this app's; give it to Uploads(app, …)."
             )
-        batch = Batch(here, self, owner=owner())
+        batch: Batch | None = None
         try:
             if isinstance(request, UploadRequestMixin) and "files" not in request.__dict__:
                 security.check_length(request, here.settings)
                 request.intake = Intake(
                     here.settings, here.rules[self.name], here.storage_of(self), any_field=True
                 )
-            batch = Batch(here, self, owner=owner(), form=request.form)
+            batch = here.batch(self, owner(), request.form)
             for key, file in request.files.items(multi=True):
                 if (field is None or _base(key) == field) and file.filename:
                     batch.add(key, file)
             commit(batch)
-        except Rejected as rejected:
-            batch.discard()
-            return ReceivedBatch(batch, rejected)
+            return ReceivedBatch(batch)
+        except Rejected as error:
+            rejected = error
         except OSError as error:
             current_app.logger.exception("storage failed")
-            return ReceivedBatch(batch, from_os_error(error))
+            rejected = from_os_error(error)
         except SQLAlchemyError:
             current_app.logger.exception("database failed")
-            return ReceivedBatch(batch, Rejected.because("unavailable"))
-        return ReceivedBatch(batch)
+            rejected = Rejected.because("unavailable")
+        if batch is not None:
+            batch.discard()
+        return ReceivedBatch(None, rejected)
 
 
 def _base(key: str) -> str:

@@ -1,0 +1,440 @@
+"""One declaration: what an upload set says, and what configuration may change of it."""
+
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core import make_app, site_of
+from flask import Flask, request
+from flask_wtf.csrf import CSRFProtect
+from webclient import EXE, PDF, PNG, Visitor, encode
+from werkzeug.wrappers import Response
+
+from dropzone_app import (
+    ALL,
+    IMAGES,
+    SCRIPTS,
+    TEXT,
+    AllExcept,
+    Rejected,
+    SettingError,
+    Uploads,
+    UploadSet,
+    upload_deleted,
+    upload_rejected,
+    upload_stored,
+    uploads,
+)
+
+
+def store(app: Flask, *files: tuple[str, bytes], to: str = "/upload", **fields: str) -> list[dict[str, Any]]:
+    """Upload and return the Files; the upload must be taken whole."""
+    items: list[Any] = [(f"{name}[0]", value) for name, value in fields.items()]
+    items += [(f"file[{index}]", filename, content) for index, (filename, content) in enumerate(files)]
+    answer = app.test_client().post(
+        to, data=encode(*items), content_type="multipart/form-data; boundary=----the-boundary-7f3a"
+    )
+    assert answer.status_code == 201, answer.text
+    found: list[dict[str, Any]] = answer.get_json()["files"]
+    return found
+
+
+def keys(app: Flask, *files: tuple[str, bytes], **fields: str) -> list[str]:
+    return [file["key"] for file in store(app, *files, **fields)]
+
+
+# ---- names and folders
+
+
+def test_a_declared_set_lies_in_a_folder_of_its_name(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES))
+    assert keys(app, ("a.png", PNG)) == ["photos/a.png"]
+    assert (tmp_path / "uploads/photos/a.png").read_bytes() == PNG
+
+
+def test_timestamps_are_names_and_two_at_once_are_two_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, naming="timestamp", folder=""))
+    (key,) = keys(app, ("IMG_1.PNG", PNG))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d-\d{6}\.png", key, re.IGNORECASE)
+    monkeypatch.setitem(uploads._STEMS, "timestamp", lambda part: "2026-01-01")
+    assert keys(app, ("a.png", PNG), ("b.png", PNG)) == ["2026-01-01.png", "2026-01-01_1.png"]
+
+
+def test_random_and_digest_names_keep_the_extension(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, naming="random", folder=""))
+    assert re.fullmatch(r"[0-9a-f]{32}\.png", keys(app, ("a.png", PNG))[0])
+    app = make_app(tmp_path / "other", UploadSet("photos", IMAGES, naming="digest", folder=""))
+    (file,) = store(app, ("a.png", PNG))
+    assert file["key"] == f"{file['sha256']}.png"
+
+
+@pytest.mark.parametrize(
+    ("made", "stored"),
+    [
+        ("plan", "plan.png"),
+        ("plan.png", "plan.png"),
+        ("plan.php", "plan.php.png"),
+        ("../../etc/plan", ".._.._etc_plan.png"),
+        ("", "file.png"),
+        ("写真", "写真.png"),
+    ],
+)
+def test_a_name_of_ones_own_is_made_safe_and_keeps_the_extension(
+    tmp_path: Path, made: str, stored: str
+) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, naming=lambda part: made, folder=""))
+    (key,) = keys(app, ("a.png", PNG))
+    assert key.rpartition(".")[2] == "png"
+    assert "/" not in key
+    assert key.lstrip("._") == stored.lstrip("._")
+
+
+def test_a_folder_may_name_owner_date_and_dropped_path(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, folder="{owner}/{date}/{path}"))
+    (key,) = keys(app, ("a.png", PNG), path="holiday/../day 1/..")
+    assert re.fullmatch(r"[0-9a-f]{32}/\d{4}/\d\d/\d\d/holiday/day 1/a\.png", key)
+    assert (tmp_path / "uploads" / key).is_file()
+
+
+def test_a_folder_of_ones_own_never_leaves_the_storage(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, folder=lambda part: "../../out/./.staging/\0x"))
+    (key,) = keys(app, ("a.png", PNG))
+    assert (tmp_path / "uploads" / key).resolve().is_relative_to(tmp_path / "uploads")
+    assert not key.startswith(".")
+
+
+# ---- what is accepted
+
+
+def test_all_takes_every_file_and_its_zone_says_so(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("things", ALL))
+    assert keys(app, ("setup.exe", EXE), ("README", b"x")) == ["things/setup.exe", "things/README"]
+    assert site_of(app).rules["things"].sentence == "Files of every kind, up to 5 GB each."
+
+
+def test_all_except_refuses_what_it_names(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("things", AllExcept(SCRIPTS)))
+    answer = Visitor(app).post(encode(("file", "x.PHP", b"<?php")))
+    assert answer.status_code == 415
+    assert answer.text == (
+        ".php files are not accepted here. Accepted: files of every kind but JS, PHP, PL, PY, RB, SH."
+    )
+
+
+def test_configuration_allows_and_denies_and_allowing_wins(tmp_path: Path) -> None:
+    config = {"UPLOADED_PHOTOS_ALLOW": ["pdf", "gif"], "UPLOADED_PHOTOS_DENY": ("png", "gif")}
+    app = make_app(tmp_path, UploadSet("photos", IMAGES), **config)
+    extensions = site_of(app).rules["photos"].extensions
+    assert extensions
+    assert {"pdf", "gif", "jpg"} <= set(extensions)
+    assert "png" not in extensions
+
+
+@pytest.mark.parametrize(
+    ("config", "declared", "limit"),
+    [
+        ({}, None, 5_000_000_000),
+        ({"UPLOADS_MAX_FILE_SIZE": "4 MB"}, None, 4_000_000),
+        ({"UPLOADS_MAX_FILE_SIZE": "4 MB", "DROPZONE_MAX_FILE_SIZE": 0.5}, None, 524_288),
+        ({"UPLOADS_MAX_FILE_SIZE": "4 MB", "DROPZONE_MAX_FILE_SIZE": 3}, None, 3 * 1024**2),
+        ({"UPLOADS_MAX_FILE_SIZE": "4 MB", "DROPZONE_MAX_FILE_SIZE": 3}, "2 MB", 2_000_000),
+        ({"UPLOADED_PHOTOS_MAX_FILE_SIZE": "1 MB", "DROPZONE_MAX_FILE_SIZE": 3}, "2 MB", 1_000_000),
+    ],
+)
+def test_a_limit_is_looked_up_in_order(
+    tmp_path: Path, config: dict[str, Any], declared: str | None, limit: int
+) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, max_file_size=declared), **config)
+    assert site_of(app).rules["photos"].max_file_size == limit
+
+
+def test_what_flask_dropzone_wrote_itself_is_no_limit(tmp_path: Path) -> None:
+    from flask_dropzone import Dropzone
+
+    app = Flask("host", root_path=str(tmp_path))
+    app.config.update(
+        SECRET_KEY="x",
+        UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
+        UPLOADS_DATABASE=f"sqlite:///{tmp_path / 'app.sqlite'}",
+    )
+    Dropzone(app)
+    assert app.config["DROPZONE_MAX_FILE_SIZE"] == 3
+    Uploads(app, UploadSet("photos", IMAGES))
+    assert site_of(app).rules["photos"].max_file_size == 5_000_000_000
+
+
+def test_the_body_limit_has_room_for_the_largest_file_of_any_set(tmp_path: Path) -> None:
+    app = make_app(
+        tmp_path, UploadSet("a", IMAGES, max_file_size="1 MB"), UploadSet("b", max_file_size="20 GB")
+    )
+    assert site_of(app).settings.max_content_length == 20_000_000_000 + (1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": "my photos"}, "letters, digits and underscores"),
+        ({"name": "check"}, "not 'check'"),
+        ({"extensions": []}, "extensions must be extensions"),
+        ({"extensions": 5}, "extensions must be extensions"),
+        ({"max_file_size": "huge"}, "max_file_size must be a size"),
+        ({"max_files": 0}, "max_files must be a whole number"),
+        ({"max_parts": "many"}, "max_parts must be a whole number"),
+        ({"max_total_size": -1}, "max_total_size must be a size"),
+        ({"batch": "some"}, "batch must be one of 'each', 'all'"),
+        ({"duplicates": "drop"}, "duplicates must be one of"),
+        ({"naming": "alphabetical"}, "naming must be one of"),
+        ({"folder": "{user}"}, "may hold {owner}, {date} and {path} only"),
+        ({"folder": "{"}, "may hold {owner}, {date} and {path} only"),
+        ({"checks": ["png"]}, "checks must be functions"),
+    ],
+)
+def test_a_wrong_declaration_stops_with_a_sentence(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        UploadSet(**{"name": "photos", **wrong})
+    assert said in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_duplicates_need_a_digest(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="UPLOADS_DIGEST must be 'sha256'"):
+        make_app(tmp_path, UploadSet("photos", duplicates="skip"), UPLOADS_DIGEST="none")
+
+
+# ---- duplicates
+
+
+def test_a_duplicate_is_skipped_and_the_answer_names_what_is_there(tmp_path: Path) -> None:
+    visitor = Visitor(make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="skip")))
+    first = visitor.post(encode(("file", "a.png", PNG))).get_json()["files"][0]
+    again = visitor.post(encode(("file[0]", "b.png", PNG), ("file[1]", "c.png", PNG + b"!")))
+    assert [file["filename"] for file in again.get_json()["files"]] == ["a.png", "c.png"]
+    assert again.get_json()["files"][0] == first
+    assert sorted(path.name for path in (tmp_path / "uploads/photos").iterdir()) == ["a.png", "c.png"]
+
+
+def test_two_equal_files_of_one_batch_are_one(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="skip"))
+    files = store(app, ("a.png", PNG), ("b.png", PNG))
+    assert files[0] == files[1]
+    assert len(list((tmp_path / "uploads/photos").iterdir())) == 1
+
+
+def test_a_duplicate_is_refused_by_the_name_it_has_here(tmp_path: Path) -> None:
+    visitor = Visitor(make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="refuse")))
+    visitor.post(encode(("file", "a.png", PNG)))
+    again = visitor.post(encode(("file", "b.png", PNG)))
+    assert (again.status_code, again.text) == (
+        409,
+        'The same file is already here as "a.png"; it need not be sent again.',
+    )
+
+
+def test_a_repeated_upload_is_no_duplicate(tmp_path: Path) -> None:
+    visitor = Visitor(make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="refuse")))
+    body = encode(("uuid[0]", "u1"), ("file[0]", "a.png", PNG))
+    assert visitor.post(body).get_json() == visitor.post(body).get_json()
+
+
+def test_owners_may_have_the_same_file_each(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="refuse"))
+    assert keys(app, ("a.png", PNG)) + keys(app, ("a.png", PNG)) == ["photos/a.png", "photos/a_1.png"]
+
+
+# ---- storage and readers
+
+
+def test_a_set_may_have_a_storage_of_its_own(tmp_path: Path) -> None:
+    vault = UploadSet("vault", TEXT, storage=f"file:{tmp_path / 'vault'}", folder="")
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, folder=""), vault)
+    visitor = Visitor(app)
+    file = visitor.post(encode(("file", "a.txt", b"secret")), "/upload/vault").get_json()["files"][0]
+    assert (tmp_path / "vault/a.txt").read_bytes() == b"secret"
+    assert visitor.get(file["url"]).data == b"secret"
+    assert visitor.client.delete(f"/files/{file['id']}").status_code == 204
+    assert not (tmp_path / "vault/a.txt").exists()
+
+
+def test_the_same_key_in_two_storages_is_two_files(tmp_path: Path) -> None:
+    sets = (
+        UploadSet("one", TEXT, storage=f"file:{tmp_path / 'one'}", folder=""),
+        UploadSet("two", TEXT, storage=f"file:{tmp_path / 'two'}", folder=""),
+    )
+    app = make_app(tmp_path, *sets)
+    for name in ("one", "two"):
+        assert store(app, ("a.txt", b"x"), to=f"/upload/{name}")[0]["key"] == "a.txt"
+
+
+def test_a_public_file_is_read_by_anyone_and_deleted_by_its_owner_only(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, public=True))
+    owner, stranger = Visitor(app), Visitor(app)
+    file = owner.post(encode(("file", "a.png", PNG))).get_json()["files"][0]
+    assert stranger.get(file["url"]).data == PNG
+    assert stranger.client.delete(f"/files/{file['id']}").status_code == 404
+    assert stranger.get("/files", headers={"Accept": "application/json"}).get_json()["files"] == []
+
+
+# ---- in a view of one's own
+
+
+def host(tmp_path: Path, photos: UploadSet, *, owner: Any = None, **config: Any) -> Flask:
+    app = Flask("host", root_path=str(tmp_path))
+    app.config.update(
+        SECRET_KEY="x",
+        WTF_CSRF_ENABLED=False,
+        UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
+        UPLOADS_DATABASE=f"sqlite:///{tmp_path / 'app.sqlite'}",
+        **config,
+    )
+    Uploads(app, photos, **({"owner": owner} if owner else {}))
+
+    @app.post("/mine")
+    def mine() -> Response:
+        if "peek" in request.args:
+            request.form.get("anything")
+        return photos.receive(request, field=request.args.get("field")).response()
+
+    return app
+
+
+@pytest.mark.parametrize("path", ["/mine", "/mine?peek=1"])
+def test_a_view_of_ones_own_answers_like_ours(tmp_path: Path, path: str) -> None:
+    visitor = Visitor(host(tmp_path, UploadSet("photos", IMAGES)))
+    answer = visitor.post(encode(("photo[0]", "a.png", PNG), ("photo[1]", "x.exe", EXE)), path)
+    assert answer.status_code == 415
+    assert answer.text.startswith('photo[1] "x.exe": .exe files are not accepted here.')
+    assert answer.text.endswith("\nThe other file was stored.")
+    assert answer.headers["Upload-Verdicts"] == "per-part"
+    assert (tmp_path / "uploads/photos/a.png").read_bytes() == PNG
+
+
+def test_only_the_named_field_is_received(tmp_path: Path) -> None:
+    visitor = Visitor(host(tmp_path, UploadSet("photos", IMAGES)))
+    answer = visitor.post(encode(("cv", "cv.pdf", PDF), ("photo", "a.png", PNG)), "/mine?field=photo")
+    assert [file["filename"] for file in answer.get_json()["files"]] == ["a.png"]
+    assert list((tmp_path / "uploads/.staging").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["/mine", "/mine?peek=1"])
+def test_a_form_without_a_file_is_a_sentence(tmp_path: Path, path: str) -> None:
+    visitor = Visitor(host(tmp_path, UploadSet("photos", IMAGES)))
+    answer = visitor.post(encode(("name", "Ann"), ("photo", "", b"")), path)
+    assert (answer.status_code, answer.mimetype) == (400, "text/plain")
+    assert answer.text == "No file arrived, or the upload was cut off; send the files again."
+
+
+def test_a_set_of_another_app_is_told(tmp_path: Path) -> None:
+    app = host(tmp_path, UploadSet("photos", IMAGES))
+    with (
+        app.test_request_context("/mine", method="POST"),
+        pytest.raises(RuntimeError, match="not one of this app's"),
+    ):
+        UploadSet("photos", IMAGES).receive(request)
+
+
+def test_the_host_says_whose_it_is(tmp_path: Path) -> None:
+    app = host(tmp_path, UploadSet("photos", IMAGES), owner=lambda: request.headers.get("X-User"))
+    visitor = Visitor(app)
+    body = encode(("file", "a.png", PNG))
+    assert visitor.post(body, "/mine").status_code == 401
+    file = visitor.post(body, "/mine", {"X-User": "ann"}).get_json()["files"][0]
+    assert visitor.get(file["url"], headers={"X-User": "ann"}).status_code == 200
+    assert visitor.get(file["url"], headers={"X-User": "bob"}).status_code == 404
+
+
+def test_the_hosts_csrf_protection_guards_its_own_view(tmp_path: Path) -> None:
+    app = Flask("host", root_path=str(tmp_path))
+    app.config.update(
+        SECRET_KEY="x",
+        UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
+        UPLOADS_DATABASE=f"sqlite:///{tmp_path / 'app.sqlite'}",
+    )
+    CSRFProtect(app)
+    photos = UploadSet("photos", IMAGES)
+    Uploads(app, photos)
+    app.post("/mine", endpoint="mine")(lambda: photos.receive(request).response())
+    visitor = Visitor(app)
+    body = encode(("photo", "a.png", PNG))
+    assert visitor.post(body, "/mine").status_code == 400
+    assert not (tmp_path / "uploads/photos").exists()
+    assert visitor.post(body, "/mine", {"X-CSRFToken": visitor.token()}).status_code == 201
+
+
+# ---- signals
+
+
+def test_signals_tell_what_happened_to_a_file(tmp_path: Path) -> None:
+    photos = UploadSet("photos", IMAGES)
+    visitor = Visitor(make_app(tmp_path, photos))
+    told: list[tuple[Any, ...]] = []
+
+    def stored(app: Flask, upload_set: UploadSet, record: Any) -> None:
+        told.append(("stored", upload_set, record.filename))
+
+    def rejected(app: Flask, upload_set: UploadSet, filename: str, rejected: Rejected) -> None:
+        told.append(("rejected", upload_set, filename, rejected.code))
+
+    def deleted(app: Flask, record: Any) -> None:
+        told.append(("deleted", record.filename))
+
+    with (
+        upload_stored.connected_to(stored),
+        upload_rejected.connected_to(rejected),
+        upload_deleted.connected_to(deleted),
+    ):
+        body = encode(("uuid[0]", "u"), ("file[0]", "a.png", PNG), ("file[1]", "x.exe", EXE))
+        visitor.post(body)
+        visitor.post(encode(("uuid", "u"), ("file", "a.png", PNG)))
+        (file,) = visitor.get("/files", headers={"Accept": "application/json"}).get_json()["files"]
+        visitor.client.delete(f"/files/{file['id']}")
+    assert told == [
+        ("stored", photos, "a.png"),
+        ("rejected", photos, "x.exe", "extension"),
+        ("deleted", "a.png"),
+    ]
+
+
+def test_a_failing_listener_changes_no_answer(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES))
+
+    def fail(app: Flask, **facts: Any) -> None:
+        raise RuntimeError("listener")
+
+    with upload_stored.connected_to(fail):
+        assert keys(app, ("a.png", PNG)) == ["photos/a.png"]
+
+
+# ---- several apps and threads
+
+
+def test_one_set_serves_several_apps_at_once(tmp_path: Path) -> None:
+    photos = UploadSet("photos", IMAGES)
+    apps = [make_app(tmp_path / str(number), photos) for number in range(2)]
+    assert site_of(apps[0]).storage is not site_of(apps[1]).storage
+
+    def work(app: Flask) -> None:
+        for _ in range(10):
+            store(app, ("a.png", PNG))
+
+    threads = [threading.Thread(target=work, args=(app,)) for app in apps for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number in range(2):
+        assert len(list((tmp_path / str(number) / "uploads/photos").iterdir())) == 30
+
+
+def test_a_check_of_ones_own_refuses_with_its_sentence(tmp_path: Path) -> None:
+    def png_only(part: Any) -> None:
+        with part.open() as file:
+            if file.read(4) != b"\x89PNG":
+                raise Rejected("PNG only!")
+
+    visitor = Visitor(make_app(tmp_path, UploadSet("photos", ALL, checks=[png_only])))
+    assert visitor.post(encode(("file", "a.txt", b"text"))).text == "PNG only!"
+    assert visitor.post(encode(("file", "a.png", PNG))).status_code == 201
