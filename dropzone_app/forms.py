@@ -1,0 +1,75 @@
+"""WTForms for Flask-WTF, made from an upload set: the same rules and the same sentences in a form of one's own.
+
+class AlbumForm(FlaskForm):
+    title = StringField("Title", [DataRequired()])
+    photos = UploadField("Photos", photos)
+
+if form.validate_on_submit():
+    batch = photos.receive(request, field="photos")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask_wtf.file import MultipleFileField
+from werkzeug.datastructures import FileStorage
+from wtforms import ValidationError
+
+from .checks import Screening, check_counts
+from .errors import Rejected
+from .naming import display_name, shown
+from .uploads import UploadSet
+from .views.base import site
+
+_CHUNK = 1 << 20
+
+
+class UploadAllowed:
+    """A validator: every file of the field meets the rules of ``upload_set``, by name, size and content.
+
+    ValidationError holds one sentence for each file that does not. A field left empty is valid: that is for
+    ``FileRequired`` to say. Checks of one's own run when the files are received.
+    """
+
+    def __init__(self, upload_set: UploadSet) -> None:
+        self.upload_set = upload_set
+
+    def __call__(self, form: Any, field: Any) -> None:
+        rules = site().rules[self.upload_set.name]
+        files = field.data if isinstance(field.data, list | tuple) else [field.data]
+        files = [file for file in files if isinstance(file, FileStorage) and file.filename]
+        sentences, sizes = [], []
+        for file in files:
+            screening = Screening(rules, display_name(file.filename or ""))
+            while data := file.stream.read(_CHUNK):
+                screening.feed(data)
+            file.stream.seek(0)
+            sizes.append(screening.size)
+            if rejected := screening.finish():
+                one = len(files) == 1
+                sentences.append(
+                    rejected.sentence if one else f'"{shown(file.filename or "")}": {rejected.text}'
+                )
+        try:
+            check_counts(rules, sizes)
+        except Rejected as rejected:
+            sentences.append(rejected.sentence)
+        if sentences:
+            raise ValidationError(" ".join(sentences))
+
+
+class UploadField(MultipleFileField):  # type: ignore[misc]  # Flask-WTF ships no types
+    """A file field for the files of an upload set: its ``accept`` attribute and its validator come from the set."""
+
+    def __init__(
+        self, label: str | None, upload_set: UploadSet, validators: Sequence[Any] = (), **options: Any
+    ) -> None:
+        super().__init__(label, [*validators, UploadAllowed(upload_set)], **options)
+        self.upload_set = upload_set
+
+    def __call__(self, **attributes: Any) -> Any:
+        """The input, with the extensions that the set accepts."""
+        attributes.setdefault("accept", site().rules[self.upload_set.name].accept)
+        return super().__call__(**attributes)
