@@ -19,12 +19,21 @@ STAGING = ".staging"
 class LocalStorage:
     """A folder. Keys are paths relative to it, with ``/`` between their segments."""
 
-    def __init__(self, root: str | Path, *, durable: bool = True, digest: bool = True) -> None:
-        """Make ``root`` where it is missing; SettingError where that cannot be."""
+    def __init__(
+        self, root: str | Path, *, durable: bool = True, digest: bool = True, shared: bool = False
+    ) -> None:
+        """Make ``root`` where it is missing; SettingError where that cannot be.
+
+        ``shared``: a folder that is there and that other programs read and list. The umask decides who may, and
+        nothing of ours lies in it unless its file system cannot do without.
+        """
         self.root = Path(root).absolute()
         self.durable = durable
         self._digest = digest
         self._staging = self.root / STAGING
+        self._shared = shared
+        if shared:
+            return
         try:
             self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -37,11 +46,16 @@ class LocalStorage:
 
     def stage(self) -> StagedFile:
         try:
-            return StagedFile(self._staging, digest=self._digest)
+            return self._staged()
         except FileNotFoundError:
             # Somebody emptied the folder while we run.
             self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return StagedFile(self._staging, digest=self._digest)
+            return self._staged()
+
+    def _staged(self) -> StagedFile:
+        if self._shared:
+            return StagedFile(self.root, digest=self._digest, mode=0o666, named=self._staging)
+        return StagedFile(self._staging, digest=self._digest)
 
     def commit(self, staged: StagedFile, key: str) -> str:
         path = self._path(key)
@@ -66,7 +80,7 @@ class LocalStorage:
         missing = missing[: missing.index(self.root)]
         for path in reversed(missing):
             with contextlib.suppress(FileExistsError):
-                path.mkdir(mode=0o700)
+                path.mkdir(mode=0o777 if self._shared else 0o700)
                 if self.durable:
                     _sync_folder(path.parent)
 

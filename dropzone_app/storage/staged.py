@@ -66,10 +66,11 @@ class StagedFile:
     """A part received into the staging area: counted, hashed, not visible to anyone.
 
     Has no name where the file system knows ``O_TMPFILE``: a killed process leaves nothing. Elsewhere
-    it is a locked file in the staging folder. OSError where the disk is full or failing.
+    it is a locked file in the staging folder (``named``, where that is another one than ``folder``).
+    ``mode`` is what the process's umask takes from. OSError where the disk is full or failing.
     """
 
-    def __init__(self, folder: Path, *, digest: bool) -> None:
+    def __init__(self, folder: Path, *, digest: bool, mode: int = 0o600, named: Path | None = None) -> None:
         self.size = 0
         #: Where the bytes are; None while they have no name.
         self.path: Path | None = None
@@ -77,16 +78,17 @@ class StagedFile:
         self._sha256: str | None = None
         self._fd = -1
         self._written_back = 0
+        self._mode = mode
         try:
-            self._fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode)
         except (AttributeError, OSError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_TMPFILE:
                 raise
-            self._open_named(folder)
+            self._open_named(named or folder)
 
     def _open_named(self, folder: Path) -> None:
         self.path = folder / f"{secrets.token_hex(16)}.part"
-        self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, self._mode)
         # A lock dies with its process, however that died: what holds none is left over.
         fcntl.flock(self._fd, fcntl.LOCK_EX)
 
