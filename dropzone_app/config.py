@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,13 @@ for _power, _letter in enumerate("KMGTP", start=1):
 def parse_size(setting: str, value: object) -> Size:
     """Bytes from ``10485760``, ``"10 MB"``, ``"10 MiB"`` or ``"0.5 GB"``; SettingError names ``setting``."""
     match = (
-        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+        re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*", str(value), re.ASCII)
         if isinstance(value, int | float | str) and not isinstance(value, bool)
         else None
     )
     unit = _UNITS.get(match[2].upper()) if match else None
-    size = Size(float(match[1]) * unit) if match and unit else 0
+    # Decimal: a float does not tell the bytes of 9 PB apart.
+    size = int(Decimal(match[1]) * unit) if match and unit else 0
     if size < 1:
         raise SettingError(
             f"{setting} must be a size such as 10485760 or '10 MB', and more than nothing; it is {value!r}."

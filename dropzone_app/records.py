@@ -44,7 +44,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from .config import SettingError
 from .naming import numbered
@@ -140,6 +140,11 @@ class Records:
         except (ArgumentError, NoSuchModuleError) as error:
             raise SettingError(
                 f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
+            ) from error
+        except SQLAlchemyError as error:
+            self._engine.dispose()
+            raise SettingError(
+                f"UPLOADS_DATABASE: {self} cannot be used: {error.__cause__ or error}."
             ) from error
         self._insert = _Prepared(self._engine, upsert(_files).on_conflict_do_nothing())
         self._store = _Prepared(
