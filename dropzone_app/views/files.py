@@ -103,7 +103,9 @@ def file(id: str, filename: str) -> Response:
     response.set_etag(record.sha256 or record.id)
     response.last_modified = datetime.fromtimestamp(record.created // 1_000_000, UTC)
     try:
-        response.make_conditional(_with_one_range(request, record.size), accept_ranges=True, complete_length=record.size)
+        response.make_conditional(
+            _with_one_range(request, record.size), accept_ranges=True, complete_length=record.size
+        )
     except BaseException:
         opened.close()
         raise
