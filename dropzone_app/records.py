@@ -137,7 +137,7 @@ class Records:
         try:
             self._engine = _engine(url)
             _metadata.create_all(self._engine)
-        except (ArgumentError, NoSuchModuleError) as error:
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise SettingError(
                 f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
             ) from error
@@ -356,6 +356,10 @@ class Records:
 
     def check(self) -> None:
         """SQLAlchemyError unless the database answers."""
+        file = self._engine.url.database
+        if file and file != ":memory:" and not Path(file).exists():
+            # What is open still answers, and what it takes would be gone with this process.
+            raise SQLAlchemyError("the file of the database is gone")
         with self._read() as connection:
             connection.execute(text("SELECT 1 FROM files LIMIT 1"))
 

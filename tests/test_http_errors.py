@@ -258,6 +258,11 @@ def test_health_tells_when_the_folder_is_gone_and_when_it_is_back(visitor: Visit
     assert visitor.get("/healthz").status_code == 200
 
 
+def test_health_tells_when_the_database_is_gone(visitor: Visitor, tmp_path: Path) -> None:
+    (tmp_path / "instance" / "app.sqlite").unlink()
+    assert_refused(visitor.get("/healthz"), 503, UNAVAILABLE)
+
+
 def test_health_tells_when_the_tables_are_gone(visitor: Visitor, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "instance" / "app.sqlite") as other:
         other.execute("DROP TABLE files")
