@@ -136,7 +136,9 @@ class Records:
         self._writing = threading.Lock()
         try:
             self._engine = _engine(url)
-            _metadata.create_all(self._engine)
+            # As a writer: workers that start together would find the same table missing.
+            with self._engine.execution_options(uploads="write").begin() as connection:
+                _metadata.create_all(connection)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise SettingError(
                 f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
