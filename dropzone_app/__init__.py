@@ -127,6 +127,8 @@ def _set_up(
     names = [upload_set.name for upload_set in sets]
     if len(set(names)) < len(names):
         raise SettingError(f"Two upload sets have the same name: {', '.join(sorted(names))}.")
+    blueprint = make_blueprint(url_prefix, with_index=with_index)
+    _refuse_taken_rules(app, blueprint, url_prefix)
     if "csrf" not in app.extensions:
         CSRFProtect(app)
     if "dropzone" not in app.extensions:
@@ -150,8 +152,6 @@ def _set_up(
     app.extensions["uploads"] = site
     app.extensions["uploads_owner"] = owner
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
-    blueprint = make_blueprint(url_prefix, with_index=with_index)
-    _refuse_taken_rules(app, blueprint, url_prefix)
     app.register_blueprint(blueprint)
     app.extensions["csrf"].exempt(blueprint)
     finish_answers(app, blueprint, everywhere=with_index)
