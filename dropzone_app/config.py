@@ -30,14 +30,11 @@ class Size(int):
         digits = f"{value:.0f}" if value >= 99.95 else f"{value:.1f}".removesuffix(".0")
         return f"{digits} {'KMGTP'[power - 1]}B"
 
-    def __format__(self, spec: str) -> str:
-        return format(str(self), spec)
-
 
 def told_apart(one: int, other: int) -> tuple[str, str]:
     """Two sizes for one sentence: in bytes where they differ and would read the same ("10 MB; the limit is 10 MB")."""
     if one != other and str(Size(one)) == str(Size(other)):
-        return f"{int(one):,} bytes", f"{int(other):,} bytes"
+        return f"{one:,} bytes", f"{other:,} bytes"
     return str(Size(one)), str(Size(other))
 
 

@@ -108,6 +108,7 @@ def test_a_size_in_bytes_is_taken_exactly() -> None:
 def test_a_size_is_shown_as_people_read_it(size: int, shown: str) -> None:
     assert str(Size(size)) == shown
     assert f"{Size(size)}" == shown
+    assert f"{Size(size):d}" == str(size), "it is a number all the same"
 
 
 @given(st.integers(1, 10**17))
