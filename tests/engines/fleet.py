@@ -17,8 +17,8 @@ import pytest
 from engines.wire import PATIENCE, Visitor
 from support import LiveServer, require
 
-SERVERS = {
-    "granian": None,
+SERVERS: dict[str, list[str]] = {
+    "granian": [sys.executable, "-m", "dropzone_app", "--port", "{port}", "--workers", "2"],
     "gunicorn": [
         *(sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}"),
         *("--worker-class", "gthread", "--workers", "2", "--threads", "8", "dropzone_app:create_app()"),
@@ -29,7 +29,7 @@ SERVERS = {
     ],
     "flask": [sys.executable, "-m", "flask", "--app", "dropzone_app", "run", "--port", "{port}"],
 }
-"""The documented server, which `LiveServer` knows, and those that people bring."""
+"""The documented server, and those that people bring."""
 
 PROXIED = [
     f"nginx {how} {server}" for server in ("granian", "gunicorn") for how in ("buffering", "streaming")
@@ -146,7 +146,6 @@ class Fleet:
             self._apps[name, limit] = self._stack.enter_context(
                 LiveServer(
                     self._factory.mktemp(name),
-                    workers=2,
                     env={"FLASK_MAX_CONTENT_LENGTH": limit, "FLASK_UPLOADS_TYPES": "bin,txt"},
                     command=SERVERS[name],
                 )

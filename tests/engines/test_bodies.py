@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from engines.fleet import Engine
@@ -20,11 +21,11 @@ def noise(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)[:-4] + b"\r\n-\r" if size >= 4 else b"\r" * size
 
 
-def assert_stored(engine: Engine, visitor: Visitor, file: dict[str, object], data: bytes) -> None:
+def assert_stored(engine: Engine, visitor: Visitor, file: dict[str, Any], data: bytes) -> None:
     assert file["size"] == len(data)
     assert file["sha256"] == hashlib.sha256(data).hexdigest()
-    assert Path(engine.folder, "uploads", str(file["key"])).read_bytes() == data
-    assert visitor.fetch(str(file["url"])) == data
+    assert Path(engine.folder, "uploads", file["key"]).read_bytes() == data
+    assert visitor.fetch(file["url"]) == data
 
 
 LENGTHS = [65_536 * k + more for k in (1, 2, 16) for more in (2, 3, 4)]
@@ -121,10 +122,9 @@ def test_fifty_uploads_of_one_name_at_once_are_fifty_files(
     before = engine.inventory()
     together = Barrier(50)
 
-    def upload(n: int) -> dict[str, object]:
+    def upload(n: int) -> dict[str, Any]:
         together.wait()
-        [file] = visitor.upload([("image.bin", noise(n, 10_000 + n))]).files
-        return file
+        return visitor.upload([("image.bin", noise(n, 10_000 + n))]).files[0]
 
     with ThreadPoolExecutor(50) as pool:
         files = list(pool.map(upload, range(50)))

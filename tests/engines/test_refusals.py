@@ -8,7 +8,7 @@ from engines.wire import Client, form
 
 BODY = form([("big.bin", bytes(50_000_000))])
 
-REFUSALS = {
+REFUSALS: dict[str, tuple[dict[str, str | None], int, str]] = {
     "a wrong token": (
         {"x_csrftoken": "wrong"},
         400,
