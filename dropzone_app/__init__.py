@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from flask_wtf.csrf import CSRFProtect
 from markupsafe import Markup
 
 from . import cli, security
-from .config import DEFAULTS, SettingError, Settings, absolute_sqlite
+from .config import BODY_OVERHEAD, DEFAULTS, SettingError, Settings, Size, absolute_sqlite
 from .errors import Rejected
 from .intake.request import UploadRequestMixin
 from .kinds import ARCHIVES, AUDIO, DATA, DOCUMENTS, IMAGES, TEXT, VIDEO
@@ -139,6 +140,12 @@ def _set_up(
     if with_index or app.config.get("MAX_CONTENT_LENGTH") is not None:
         # Flask reads its own setting as a number.
         app.config["MAX_CONTENT_LENGTH"] = int(settings.max_content_length)
+    else:
+        # A set may take larger files than the setting says, and one of them must fit into a body.
+        largest = max(upload_set.rules(settings).max_file_size for upload_set in sets)
+        settings = replace(
+            settings, max_content_length=max(settings.max_content_length, Size(largest + BODY_OVERHEAD))
+        )
     storage = open_storage(settings.storage, durable=settings.durable, digest=settings.digest)
     records = Records(_with_folder(settings.database), durable=settings.durable)
     site = Site(

@@ -170,6 +170,25 @@ def test_nothing_that_is_configured_can_leave_the_zone(make: Callable[..., Flask
     assert " onload=" not in re.sub(r'"[^"]*"', "", text)
 
 
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        ({}, 20_000_000_000 + 1024**2),
+        ({"MAX_CONTENT_LENGTH": 16_000_000}, 16_000_000),
+        ({"UPLOADS_MAX_FILE_SIZE": "30 GB"}, 30_000_000_000 + 1024**2),
+    ],
+)
+def test_a_file_as_large_as_its_set_says_fits_into_a_body(
+    make: Callable[..., Flask], config: dict[str, Any], limit: int
+) -> None:
+    app = make(**config)
+    uploads = Uploads(
+        app, UploadSet("small", ["png"], max_file_size=10), UploadSet("film", max_file_size="20 GB")
+    )
+    with app.test_request_context():
+        assert zones(uploads.zone("film"))[0]["maxContentLength"] == limit
+
+
 def test_a_zone_renders_for_someone_who_is_signed_out(make: Callable[..., Flask]) -> None:
     app = make()
     Uploads(app, UploadSet("photos", ["png"]), owner=lambda: None)
