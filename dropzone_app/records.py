@@ -41,6 +41,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -217,21 +218,25 @@ class Records:
         reserved |= {row.id: row for row in rows if row.id in put}
 
     def _by_uuid(self, connection: Connection, rows: Iterable[Record]) -> dict[tuple[str, str], Record]:
-        wanted = [and_(_files.c.owner == row.owner, _files.c.uuid == row.uuid) for row in rows]
+        uuids: dict[str, list[str]] = {}
+        for row in rows:
+            uuids.setdefault(row.owner, []).append(row.uuid)
+        wanted = [and_(_files.c.owner == owner, _files.c.uuid.in_(of)) for owner, of in uuids.items()]
         found = connection.execute(select(_files).where(or_(*wanted))).mappings()
         return {(row["owner"], row["uuid"]): _record(row) for row in found}
 
     def _numbered(self, connection: Connection, rows: list[Record]) -> list[Record]:
         """The rows with the next numbers of their keys; constant time, however many files share a name."""
-        numbers: dict[str, Iterator[int]] = {}
-        for key, count in sorted(Counter(row.key for row in rows).items()):
-            after = connection.execute(
-                upsert(_numbers)
-                .values(key=key, next=count + 1)
-                .on_conflict_do_update(index_elements=["key"], set_={"next": _numbers.c.next + count})
-                .returning(_numbers.c.next)
-            ).scalar_one()
-            numbers[key] = iter(range(after - count, after))
+        if not rows:
+            return []
+        counts = Counter(row.key for row in rows)
+        firsts = upsert(_numbers).values([{"key": key, "next": count + 1} for key, count in counts.items()])
+        after = connection.execute(
+            firsts.on_conflict_do_update(
+                index_elements=["key"], set_={"next": _numbers.c.next + firsts.excluded.next - 1}
+            ).returning(_numbers.c.key, _numbers.c.next)
+        )
+        numbers = {key: iter(range(end - counts[key], end)) for key, end in after}
         return [replace(row, key=_with_number(row.key, next(numbers[row.key]))) for row in rows]
 
     def rekey(self, record: Record) -> Record:
@@ -301,10 +306,8 @@ class Records:
         """The owner's files, newest first; ``after``: (created, id) of the last one seen."""
         query = select(_files).where(_files.c.state == STORED, _files.c.owner == owner)
         if after is not None:
-            created, id = after
-            query = query.where(
-                or_(_files.c.created < created, and_(_files.c.created == created, _files.c.id < id))
-            )
+            # Compared as a pair, which an index can find; with "or" every newer file would be passed by.
+            query = query.where(tuple_(_files.c.created, _files.c.id) < tuple_(*after))
         query = query.order_by(_files.c.created.desc(), _files.c.id.desc()).limit(limit)
         with self._read() as connection:
             return [_record(row) for row in connection.execute(query).mappings()]
