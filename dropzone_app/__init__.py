@@ -12,6 +12,7 @@ uploads = Uploads(app, UploadSet("photos", IMAGES, max_file_size="10 MB"))
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -126,6 +127,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config.from_mapping(config)
     if not app.config.get("SECRET_KEY"):
         app.config["SECRET_KEY"] = _kept_secret(str(app.config["UPLOADS_DATABASE"]))
+    elif not isinstance(app.config["SECRET_KEY"], str | bytes):
+        # Values from the environment are read as JSON; a key of digits alone would be a number.
+        app.config["SECRET_KEY"] = str(app.config["SECRET_KEY"])
     uploads = Uploads()
     _set_up(
         app,
@@ -151,12 +155,19 @@ def _set_up(
     settings = Settings.from_config(app.config, _set_dropzone_keys(app))
     if not app.config.get("SECRET_KEY"):
         raise SettingError("SECRET_KEY is not set; sessions and CSRF tokens are signed with it.")
+    if url_prefix and not url_prefix.startswith("/"):
+        raise SettingError(f"url_prefix must begin with a slash; it is {url_prefix!r}.")
     names = [upload_set.name for upload_set in sets]
     if len(set(names)) < len(names):
         raise SettingError(f"Two upload sets have the same name: {', '.join(sorted(names))}.")
+    blueprint = make_blueprint(url_prefix, with_index=with_index)
+    _refuse_taken_rules(app, blueprint, url_prefix)
     if "csrf" not in app.extensions:
         CSRFProtect(app)
     if "dropzone" not in app.extensions:
+        if app.static_url_path is None:
+            # Flask-Dropzone hangs its own files below it, also in an app that has no static folder.
+            app.static_url_path = "/static"
         Dropzone(app)
     rules = {upload_set.name: upload_set.rules(settings) for upload_set in sets}
     largest = max(rule.max_file_size for rule in rules.values())
@@ -176,8 +187,6 @@ def _set_up(
     app.extensions["uploads"] = site
     app.extensions["uploads_owner"] = owner
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
-    blueprint = make_blueprint(url_prefix, with_index=with_index)
-    _refuse_taken_rules(app, blueprint, url_prefix)
     app.register_blueprint(blueprint)
     app.extensions["csrf"].exempt(blueprint)
     finish_answers(app, blueprint, everywhere=with_index)
@@ -216,9 +225,17 @@ def _refuse_taken_rules(app: Flask, blueprint: Any, url_prefix: str | None) -> N
     """SettingError where a route of the host's would hide one of ours, or the other way round."""
     probe = Flask("probe", static_folder=None)
     probe.register_blueprint(blueprint)
-    ours = {(rule.rule, method) for rule in probe.url_map.iter_rules() for method in rule.methods or ()}
-    theirs = {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
-    taken = sorted({rule for rule, method in ours & theirs if method not in {"OPTIONS", "HEAD"}})
+
+    def routes(of: Flask) -> dict[tuple[str, str], str]:
+        # What a variable is called makes no other route.
+        return {
+            (re.sub(r"<\w+>", "<>", rule.rule), method): rule.rule
+            for rule in of.url_map.iter_rules()
+            for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}
+        }
+
+    ours, theirs = routes(probe), routes(app)
+    taken = sorted(theirs[route] for route in ours.keys() & theirs.keys())
     if taken:
         raise SettingError(
             f"The app already has the route {taken[0]}; give Uploads another url_prefix "

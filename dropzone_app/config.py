@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,14 +32,11 @@ class Size(int):
         digits = f"{value:.0f}" if value >= 99.95 else f"{value:.1f}".removesuffix(".0")
         return f"{digits} {'KMGTP'[power - 1]}B"
 
-    def __format__(self, spec: str) -> str:
-        return format(str(self), spec)
-
 
 def told_apart(one: int, other: int) -> tuple[str, str]:
     """Two sizes for one sentence: in bytes where they differ and would read the same ("10 MB; the limit is 10 MB")."""
     if one != other and str(Size(one)) == str(Size(other)):
-        return f"{int(one):,} bytes", f"{int(other):,} bytes"
+        return f"{one:,} bytes", f"{other:,} bytes"
     return str(Size(one)), str(Size(other))
 
 
@@ -50,12 +48,13 @@ for _power, _letter in enumerate("KMGTP", start=1):
 def parse_size(setting: str, value: object) -> Size:
     """Bytes from ``10485760``, ``"10 MB"``, ``"10 MiB"`` or ``"0.5 GB"``; SettingError names ``setting``."""
     match = (
-        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+        re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*", str(value), re.ASCII)
         if isinstance(value, int | float | str) and not isinstance(value, bool)
         else None
     )
     unit = _UNITS.get(match[2].upper()) if match else None
-    size = Size(float(match[1]) * unit) if match and unit else 0
+    # Decimal: a float does not tell the bytes of 9 PB apart.
+    size = int(Decimal(match[1]) * unit) if match and unit else 0
     if size < 1:
         raise SettingError(
             f"{setting} must be a size such as 10485760 or '10 MB', and more than nothing; it is {value!r}."

@@ -41,10 +41,11 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from .config import SettingError
 from .naming import numbered
@@ -141,10 +142,17 @@ class Records:
         self._writing = threading.Lock()
         try:
             self._engine = _engine(url)
-            _metadata.create_all(self._engine)
-        except (ArgumentError, NoSuchModuleError) as error:
+            # As a writer: workers that start together would find the same table missing.
+            with self._engine.execution_options(uploads="write").begin() as connection:
+                _metadata.create_all(connection)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise SettingError(
                 f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
+            ) from error
+        except SQLAlchemyError as error:
+            self._engine.dispose()
+            raise SettingError(
+                f"UPLOADS_DATABASE: {self} cannot be used: {error.__cause__ or error}."
             ) from error
         self._insert = _Prepared(self._engine, upsert(_files).on_conflict_do_nothing())
         self._store = _Prepared(
@@ -233,21 +241,25 @@ class Records:
         reserved |= {row.id: row for row in rows if row.id in put}
 
     def _by_uuid(self, connection: Connection, rows: Iterable[Record]) -> dict[tuple[str, str], Record]:
-        wanted = [and_(_files.c.owner == row.owner, _files.c.uuid == row.uuid) for row in rows]
+        uuids: dict[str, list[str]] = {}
+        for row in rows:
+            uuids.setdefault(row.owner, []).append(row.uuid)
+        wanted = [and_(_files.c.owner == owner, _files.c.uuid.in_(of)) for owner, of in uuids.items()]
         found = connection.execute(select(_files).where(or_(*wanted))).mappings()
         return {(row["owner"], row["uuid"]): _record(row) for row in found}
 
     def _numbered(self, connection: Connection, rows: list[Record]) -> list[Record]:
         """The rows with the next numbers of their keys; constant time, however many files share a name."""
-        numbers: dict[str, Iterator[int]] = {}
-        for key, count in sorted(Counter(_place(row) for row in rows).items()):
-            after = connection.execute(
-                upsert(_numbers)
-                .values(key=key, next=count + 1)
-                .on_conflict_do_update(index_elements=["key"], set_={"next": _numbers.c.next + count})
-                .returning(_numbers.c.next)
-            ).scalar_one()
-            numbers[key] = iter(range(after - count, after))
+        if not rows:
+            return []
+        counts = Counter(_place(row) for row in rows)
+        firsts = upsert(_numbers).values([{"key": key, "next": count + 1} for key, count in counts.items()])
+        after = connection.execute(
+            firsts.on_conflict_do_update(
+                index_elements=["key"], set_={"next": _numbers.c.next + firsts.excluded.next - 1}
+            ).returning(_numbers.c.key, _numbers.c.next)
+        )
+        numbers = {key: iter(range(end - counts[key], end)) for key, end in after}
         return [replace(row, key=_with_number(row.key, next(numbers[_place(row)]))) for row in rows]
 
     def rekey(self, record: Record) -> Record:
@@ -305,10 +317,8 @@ class Records:
         """The owner's files, newest first; ``after``: (created, id) of the last one seen."""
         query = select(_files).where(_files.c.state == STORED, _files.c.owner == owner)
         if after is not None:
-            created, id = after
-            query = query.where(
-                or_(_files.c.created < created, and_(_files.c.created == created, _files.c.id < id))
-            )
+            # Compared as a pair, which an index can find; with "or" every newer file would be passed by.
+            query = query.where(tuple_(_files.c.created, _files.c.id) < tuple_(*after))
         query = query.order_by(_files.c.created.desc(), _files.c.id.desc()).limit(limit)
         with self._read() as connection:
             return [_record(row) for row in connection.execute(query).mappings()]
@@ -362,6 +372,10 @@ class Records:
 
     def check(self) -> None:
         """SQLAlchemyError unless the database answers."""
+        file = self._engine.url.database
+        if file and file != ":memory:" and not Path(file).exists():
+            # What is open still answers, and what it takes would be gone with this process.
+            raise SQLAlchemyError("the file of the database is gone")
         with self._read() as connection:
             connection.execute(text("SELECT 1 FROM files LIMIT 1"))
 
@@ -410,7 +424,7 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
 
     @event.listens_for(engine, "begin")
@@ -427,6 +441,19 @@ def _engine(url: str) -> Engine:
             raise OperationalError("BEGIN", None, error) from error
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # The one lock that SQLite does not wait for: processes that start together on a new file want it.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 @cache

@@ -22,7 +22,7 @@ from werkzeug.routing import BuildError
 
 from . import uploads
 from .checks import Rules
-from .config import SettingError, Size, parse_extensions, parse_flag, parse_size
+from .config import SettingError, Settings, Size, parse_extensions, parse_flag, parse_size
 from .errors import Rejected
 from .intake import receive_part
 from .kinds import ALL, EXECUTABLES, SCRIPTS, SOURCE, AllExcept
@@ -162,6 +162,12 @@ class UploadSet(uploads.UploadSet):
         self._config: UploadConfiguration | None = None
         self._numbers: dict[tuple[str, str], int] = {}
         self._numbering = threading.Lock()
+
+    def rules(self, settings: Settings) -> Rules:
+        """What the drop zone of this set accepts. SettingError for a set without a single extension."""
+        if not isinstance(self.extensions, AllExcept) and not any(self.extensions or ()):
+            raise SettingError(f"The upload set {self.name!r} has no extensions; a drop zone needs some.")
+        return super().rules(settings)
 
     @property
     def config(self) -> UploadConfiguration:

@@ -21,10 +21,10 @@ from .config import (
     MAX_PARTS,
     SettingError,
     Settings,
-    Size,
     parse_count,
     parse_extensions,
     parse_size,
+    told_apart,
 )
 from .errors import Rejected
 from .intake import Part, receive_part
@@ -327,8 +327,7 @@ class Batch:
                 with self._rejecting(entry):
                     self._declare(entry)
             if self._set.batch == "all" and any(entry.part.rejected for entry in self._entries):
-                for entry in self._good():
-                    entry.part.reject(Rejected.because("batch_refused"))
+                self._refuse_the_others()
             self._store()
         finally:
             self.discard()
@@ -353,7 +352,8 @@ class Batch:
     def _number(self) -> None:
         """Settle the key of each part: by position where a key has no index or comes twice."""
         keys = [entry.verdict.key for entry in self._entries]
-        if len(keys) == 1 or (len(set(keys)) == len(keys) and all(index_of(key) is not None for key in keys)):
+        indexes = {index_of(key) for key in keys} - {None}
+        if len(keys) == 1 or len(indexes) == len(keys):
             return
         for position, entry in enumerate(self._entries):
             entry.verdict.key = f"{keys[position].partition('[')[0]}[{position}]"
@@ -377,7 +377,8 @@ class Batch:
         if part.rejected is not None:
             return
         if size and int(size) != part.size:
-            raise Rejected.because("size_differs", received=Size(part.size), declared=Size(int(size)))
+            received, declared = told_apart(part.size, int(size))
+            raise Rejected.because("size_differs", received=received, declared=declared)
         if sha256 and sha256.lower() != (part.sha256 or _digest(part)):
             raise Rejected.because("digest_differs")
 
@@ -394,7 +395,12 @@ class Batch:
         put: list[_Entry] = []
         try:
             self._reserve(entries, put)
-            if self._set.batch == "all" and not self._all_or_none(entries, put):
+            # Before anything is stored: from then on nothing may fail or be refused.
+            own = {entry.record.id: entry for entry in put if entry.record}
+            self._meet_twins(entries, own)
+            if self._set.batch == "all" and any(entry.part.rejected for entry in entries):
+                self._take_back(put)
+                self._refuse_the_others()
                 return
             committed = [(self._link(entry), entry.record.key) for entry in put if entry.record]
             self._storage.sync(committed)
@@ -403,26 +409,31 @@ class Batch:
         except BaseException:
             self._take_back(put)
             raise
-        for entry in entries:
-            entry.verdict.record = entry.record
-            if entry.twin is not None:
-                entry.verdict.repeated = True
-                with self._rejecting(entry):
-                    entry.verdict.record = self._recorded(entry, entry.twin, TWIN_PATIENCE)
+        for entry in self._good():
+            first = own.get(entry.twin.id, entry) if entry.twin else entry
+            entry.verdict.record = first.record
+            entry.verdict.repeated = entry.twin is not None
 
-    def _all_or_none(self, entries: list[_Entry], put: list[_Entry]) -> bool:
-        """Whether every upload that came before under one of our uuids had the same bytes; if not, refuse all."""
-        own = {entry.record.id for entry in put if entry.record}
+    def _meet_twins(self, entries: list[_Entry], own: Mapping[str, _Entry]) -> None:
+        """Refuse each part that is not the same as what came first under its uuid, in this batch or before.
+
+        Where duplicates are told by their bytes, what came first may have another uuid.
+        """
         for entry in entries:
-            if entry.twin is not None and entry.twin.id not in own:
-                with self._rejecting(entry):
-                    self._recorded(entry, entry.twin, 0)
-        if all(entry.part.rejected is None for entry in entries):
-            return True
-        self._take_back(put)
+            if entry.twin is None:
+                continue
+            with self._rejecting(entry):
+                if entry.twin.id not in own:
+                    entry.twin = entry.record = self._recorded(entry, entry.twin)
+                if entry.twin.uuid != entry.uuid and self._set.duplicates == "refuse":
+                    raise Rejected.because("duplicate", filename=shown(entry.twin.filename))
+                digests = {entry.twin.sha256, entry.part.sha256} - {None}
+                if entry.twin.size != entry.part.size or len(digests) > 1:
+                    raise Rejected.because("uuid_taken")
+
+    def _refuse_the_others(self) -> None:
         for entry in self._good():
             entry.part.reject(Rejected.because("batch_refused"))
-        return False
 
     def _reserve(self, entries: list[_Entry], put: list[_Entry]) -> None:
         """Rows in state ``committing`` for ``entries``; those that are ours to link go into ``put``."""
@@ -472,20 +483,15 @@ class Batch:
         with contextlib.suppress(OSError, SQLAlchemyError):
             self._site.undo(self._records.committing(ids))
 
-    def _recorded(self, entry: _Entry, twin: Record, patience: float) -> Record:
-        """The verdict that an upload with this uuid got when it came first. Rejected: it had other bytes."""
-        deadline = time.monotonic() + patience
+    def _recorded(self, entry: _Entry, twin: Record) -> Record:
+        """The stored file of a request that came first with this uuid. Rejected while that is not decided."""
+        deadline = time.monotonic() + TWIN_PATIENCE
         found: Record | None = twin
         while found is not None and found.state == COMMITTING and time.monotonic() < deadline:
             time.sleep(0.02)
             found = self._records.reserved_or_stored(twin.id)
         if found is None or found.state == COMMITTING:
             raise Rejected.because("uuid_busy")
-        if found.uuid != entry.uuid and self._set.duplicates == "refuse":
-            raise Rejected.because("duplicate", filename=shown(found.filename))
-        digests = {found.sha256, entry.part.sha256} - {None}
-        if found.size != entry.part.size or len(digests) > 1:
-            raise Rejected.because("uuid_taken")
         return found
 
 

@@ -130,6 +130,15 @@ class LiveServer:
         """All that the server has printed so far, over restarts."""
         return self._log.read_text(errors="replace")
 
+    def press_ctrl_c(self) -> None:
+        """Do what a terminal does: interrupt the server and all its workers. Fail if it then goes on."""
+        assert self._process, "the server does not run"
+        os.killpg(self.pid, signal.SIGINT)
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the server goes on:\n{self.log()}", pytrace=False)
+
     def stop(self) -> None:
         """Ask the server to end, as Ctrl-C or a service manager would, and wait until it has."""
         if not self._process:

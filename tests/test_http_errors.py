@@ -258,6 +258,11 @@ def test_health_tells_when_the_folder_is_gone_and_when_it_is_back(visitor: Visit
     assert visitor.get("/healthz").status_code == 200
 
 
+def test_health_tells_when_the_database_is_gone(visitor: Visitor, tmp_path: Path) -> None:
+    (tmp_path / "instance" / "app.sqlite").unlink()
+    assert_refused(visitor.get("/healthz"), 503, UNAVAILABLE)
+
+
 def test_health_tells_when_the_tables_are_gone(visitor: Visitor, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "instance" / "app.sqlite") as other:
         other.execute("DROP TABLE files")
@@ -385,3 +390,54 @@ def test_no_request_gets_more_than_a_sentence_out_of_an_error(
     assert answer.status_code < 500
     if answer.status_code >= 400 and method != "HEAD":
         assert_refused(answer, answer.status_code)
+
+
+_TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+_NAME = st.one_of(
+    _TEXT,
+    st.builds("{}{}".format, _TEXT, st.sampled_from([".txt", ".TXT", ".png", ".exe", ".", ". ", "/", "\\"])),
+    st.sampled_from(
+        ["..", "CON.txt", "\u202etxt.exe", "a\u0301.txt", "x" * 5000 + ".txt", "\0.txt", ".txt", "a..txt "]
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    names=st.lists(_NAME, min_size=1, max_size=3),
+    fields=st.dictionaries(
+        st.sampled_from(["uuid", "uuid[0]", "uuid[1]", "size[0]", "sha256[1]", "path[0]", "path", "csrf_token"]),
+        st.one_of(_TEXT, st.sampled_from(["known", "1", "../..", "a" * 64])),
+        max_size=3,
+    ),
+    key=st.sampled_from(["file", "file[]", "file[{}]", "file[0]", "file[00{}]", "file[{}9999999]"]),
+)  # fmt: skip
+def test_whatever_names_and_fields_are_sent_each_part_is_stored_or_has_its_line(
+    open_to_all: Visitor, names: list[str], fields: dict[str, str], key: str
+) -> None:
+    items: list[Any] = [(key.format(n), name, b"bytes") for n, name in enumerate(names)]
+    # A line break in a quoted string ends the header; browsers send it in this form.
+    items = [(k, re.sub("[\r\n]", "%0A", name), content) for k, name, content in items]
+    answer = open_to_all.post(encode(*items, *fields.items()))
+    if answer.status_code == 201:
+        files = answer.get_json()["files"]
+        assert len(files) == len(names)
+        for file in files:
+            assert open_to_all.get(file["url"]).data == b"bytes"
+        return
+    assert 400 <= answer.status_code < 500
+    if "Upload-Verdicts" not in answer.headers:
+        assert_refused_whatever(answer)
+        return
+    lines = answer.text.splitlines()
+    refused = [line for line in lines[:-1] if re.match(r'file\[\d+\] "', line)]
+    assert refused == lines[:-1]
+    stored = len(names) - len(refused)
+    closing = {0: "No file was stored.", 1: "The other file was stored."}
+    assert lines[-1] == closing.get(stored, f"The other {stored} files were stored.")
+
+
+def assert_refused_whatever(answer: Any) -> None:
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert len(answer.text.splitlines()) == 1

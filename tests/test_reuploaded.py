@@ -226,6 +226,12 @@ def test_one_declaration_serves_the_zone_and_saves(tmp_path):
     assert found_in(tmp_path / "saved") == ["a.png"]
 
 
+@pytest.mark.parametrize("extensions", [(), "", ("",)])
+def test_a_set_without_extensions_has_no_zone(tmp_path, extensions):
+    with pytest.raises(SettingError, match="'photos' has no extensions; a drop zone needs some"):
+        make_app(tmp_path, UploadSet("photos", extensions))
+
+
 def test_two_apps_in_threads_use_one_set(tmp_path):
     photos = UploadSet("photos", IMAGES)
     apps = [app_with(photos, UPLOADED_PHOTOS_DEST=tmp_path / name) for name in ("one", "two")]
@@ -604,6 +610,8 @@ def test_a_relative_destination_is_one_folder_for_saving_and_serving(tmp_path, m
     with app.app_context():
         files.save(upload("a.txt"))
     monkeypatch.chdir("/")
+    # Flask would look for a relative folder beside the app's module.
+    app.root_path = "/"
     assert app.test_client().get("/_uploads/files/a.txt", buffered=True).data == b"content"
     assert found_in(tmp_path) == ["kept/a.txt"]
 

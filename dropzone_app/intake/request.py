@@ -149,15 +149,16 @@ class _PartParser(FormDataParser):
         field: _Field | None = None
         most = self._intake.rules.max_total_size
         total = received = 0
-        first = True
+        begun = b""
         try:
             while data := body.read():
                 received += len(data)
                 if received > settings.max_content_length:
                     raise Rejected.because("body_over_limit", limit=settings.max_content_length)
-                if first and not _begins_form(data, boundary):
-                    raise Rejected.because("malformed")
-                first = False
+                if len(begun) < len(boundary) + 4:
+                    begun += data[: len(boundary) + 4]
+                    if not _begins_form(begun, boundary):
+                        raise Rejected.because("malformed")
                 for event in parser.parse(data):
                     if isinstance(event, MultipartSegment):
                         filename = _filename(event)
@@ -179,7 +180,7 @@ class _PartParser(FormDataParser):
                         part.feed(event)
                     elif field is not None:
                         field.feed(event)
-            if first:
+            if not begun:
                 raise Rejected.because("no_file")
             parser.close()
         except ParserLimitReached as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..config import SettingError
-from .staged import StagedFile, left_over, start_writeback
+from .staged import StagedFile, left_over, mark_of, start_writeback
 
 #: All of ours in the root that is no stored file.
 STAGING = ".staging"
@@ -101,17 +101,14 @@ class LocalStorage:
     def open(self, key: str) -> BinaryIO:
         try:
             return open(self._path(key), "rb")
-        except IsADirectoryError:
+        except (IsADirectoryError, NotADirectoryError):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
 
     def delete(self, key: str, mark: str | None = None) -> None:
         path = self._path(key)
-        with contextlib.suppress(FileNotFoundError):
-            if mark is not None:
-                status = os.lstat(path)
-                if mark != f"{status.st_dev}:{status.st_ino}":
-                    return
-            path.unlink()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if mark is None or mark == mark_of(os.lstat(path)):
+                path.unlink()
 
     def url(self, key: str, *, filename: str, expires: int) -> str | None:
         return None

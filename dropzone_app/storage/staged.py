@@ -91,12 +91,15 @@ class StagedFile:
         self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, self._mode)
         # A lock dies with its process, however that died: what holds none is left over.
         fcntl.flock(self._fd, fcntl.LOCK_EX)
+        if not os.fstat(self._fd).st_nlink:
+            # Another process has just swept, and came before the lock.
+            os.close(self._fd)
+            self._open_named(folder)
 
     @property
     def mark(self) -> str:
-        """Proof that a file at some key is this one: its device and inode number."""
-        status = os.fstat(self._fd)
-        return f"{status.st_dev}:{status.st_ino}"
+        """Proof that a file at some key is this one, once all is written."""
+        return mark_of(os.fstat(self._fd))
 
     @property
     def sha256(self) -> str | None:
@@ -144,6 +147,14 @@ class StagedFile:
                 with contextlib.suppress(FileNotFoundError):
                     self.path.unlink()
             os.close(fd)
+
+
+def mark_of(status: os.stat_result) -> str:
+    """What tells a file from every other that comes to lie at its key.
+
+    Inode numbers are given again at once, with another time; devices are numbered anew when a machine starts.
+    """
+    return f"{status.st_ino}:{status.st_mtime_ns}"
 
 
 def left_over(folder: Path) -> Iterator[Path]:

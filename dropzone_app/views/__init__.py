@@ -116,6 +116,7 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
         if not is_ours():
             return response
         response = security.answered_in_text(response, request, site().settings)
-        if response.mimetype == "text/html":
+        # An uploaded file is no page of ours, whatever its type: it keeps its own, narrower policy.
+        if response.mimetype == "text/html" and request.endpoint != "uploads.file":
             security.guard_page(response)
         return security.drained(response, request)

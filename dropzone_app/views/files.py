@@ -107,7 +107,9 @@ def file(id: str, filename: str) -> Response:
     response.set_etag(record.sha256 or record.id)
     response.last_modified = datetime.fromtimestamp(record.created // 1_000_000, UTC)
     try:
-        response.make_conditional(_with_one_range(request), accept_ranges=True, complete_length=record.size)
+        response.make_conditional(
+            _with_one_range(request, record.size), accept_ranges=True, complete_length=record.size
+        )
     except BaseException:
         opened.close()
         raise
@@ -119,13 +121,14 @@ def _is_public(record: Record) -> bool:
     return upload_set is not None and upload_set.public
 
 
-def _with_one_range(request: Request) -> dict[str, Any]:
+def _with_one_range(request: Request, size: int) -> dict[str, Any]:
     """The request's environ, without a Range that is broken, of another unit, or of several pieces.
 
-    Those may be answered with the whole file (RFC 9110, 14.2); 416 is for a range that lies outside of it.
+    Those may be answered with the whole file, as must be the last bytes of one that has fewer (RFC 9110, 14);
+    416 is for a range that lies outside of the file.
     """
     asked = request.range
-    if asked is not None and asked.units == "bytes" and len(asked.ranges) == 1:
+    if asked and asked.units == "bytes" and len(asked.ranges) == 1 and asked.ranges[0][0] >= -size:
         return request.environ
     return {name: value for name, value in request.environ.items() if name != "HTTP_RANGE"}
 

@@ -4,13 +4,14 @@ function carriesFiles(event) {
 }
 
 /**
- * Marks `root` with `data-uploads-dragging` while files are dragged over the window; a drag without files
- * changes nothing. With `drop`, the whole page takes them, also beside the zone.
+ * Marks `root` with `data-uploads-dragging` while files are dragged over the window, and hands what is dropped
+ * on `target` to `drop`. A drag without files changes nothing.
  *
  * @param {HTMLElement} root
- * @param {((event: DragEvent) => void) | null} drop
+ * @param {EventTarget} target
+ * @param {(event: DragEvent) => void} drop
  */
-export function watchDragging(root, drop) {
+export function watchDragging(root, target, drop) {
   // Entering a child comes before leaving its parent, so a plain flag would flicker.
   let depth = 0;
   const set = (/** @type {number} */ value) => {
@@ -21,17 +22,18 @@ export function watchDragging(root, drop) {
   // What leaves the window may no longer tell what it carries.
   window.addEventListener("dragleave", () => set(depth - 1), { capture: true });
   window.addEventListener("drop", () => set(0), { capture: true });
+  // A pointer that drags sends no events of its own; when it does, the drag is over, however it ended.
+  window.addEventListener("pointermove", () => depth > 0 && set(0), { passive: true });
 
-  if (!drop) return;
-  // Those over the zone itself do not come here: Dropzone ends them.
-  window.addEventListener("dragover", (event) => {
-    if (!carriesFiles(event)) return;
-    event.preventDefault();
-    if (event.dataTransfer) event.dataTransfer.dropEffect = "copy";
+  // Those over the form itself do not come here: Dropzone ends them.
+  const take = (/** @type {"dragover" | "drop"} */ type, /** @type {(event: DragEvent) => void} */ act) =>
+    target.addEventListener(type, (event) => {
+      if (!(event instanceof DragEvent) || !carriesFiles(event)) return;
+      event.preventDefault();
+      act(event);
+    });
+  take("dragover", ({ dataTransfer }) => {
+    if (dataTransfer) dataTransfer.dropEffect = "copy";
   });
-  window.addEventListener("drop", (event) => {
-    if (!carriesFiles(event)) return;
-    event.preventDefault();
-    drop(event);
-  });
+  take("drop", drop);
 }

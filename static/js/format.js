@@ -98,7 +98,7 @@ export function relativeTime(then, now, language = "en") {
 export function outcome(counts) {
   const said = [`${counts.stored.toLocaleString("en")} stored`];
   if (counts.refused) said.push(`${counts.refused.toLocaleString("en")} refused`);
-  if (counts.failed) said.push(`${counts.failed.toLocaleString("en")} not sent`);
+  if (counts.failed) said.push(`${counts.failed.toLocaleString("en")} failed`);
   if (counts.cancelled) said.push(`${counts.cancelled.toLocaleString("en")} cancelled`);
   return said.join(", ");
 }

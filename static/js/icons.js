@@ -1,7 +1,5 @@
 import { extensionOf } from "./rules.js";
 
-const SPRITE = new URL("../img/icons.svg", import.meta.url).href;
-
 /** @type {[string, Set<string>][]} */
 const KINDS = [
   ["image", new Set("jpg jpeg jpe png gif webp avif bmp tif tiff heic heif svg ico".split(" "))],
@@ -28,11 +26,9 @@ export function iconFor(name) {
  * @param {string} name
  */
 export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  svg.setAttribute("class", "uploads-icon");
-  svg.setAttribute("aria-hidden", "true");
-  use.setAttribute("href", `${SPRITE}#${name}`);
-  svg.append(use);
-  return svg;
+  const element = document.createElement("span");
+  element.className = "uploads-icon";
+  element.dataset.icon = name;
+  element.setAttribute("aria-hidden", "true");
+  return element;
 }

@@ -11,18 +11,31 @@ import { addTooltip } from "./tooltip.js";
  * @property {(entry: Entry) => void} retry
  * @property {(entry: Entry) => void} cancel
  * @property {(entry: Entry) => void} remove
+ * @property {{cancel: string, remove: string}} words what those two are called
  */
 
-/** @type {Record<State, {word: string, icon: string}>} */
-const STATES = {
+/** @type {Record<string, {word: string, icon: string}>} */
+const LOOKS = {
   waiting: { word: "Waiting", icon: "clock" },
   sending: { word: "Sending", icon: "up" },
+  sent: { word: "Sent", icon: "up" },
   checking: { word: "Checking", icon: "dots" },
   stored: { word: "Stored", icon: "check" },
   refused: { word: "Refused", icon: "cross" },
-  failed: { word: "Not sent", icon: "warning" },
+  failed: { word: "Failed", icon: "warning" },
   cancelled: { word: "Cancelled", icon: "minus" },
 };
+
+/**
+ * How a file's state is shown: within a running request some wait for their turn and some have had it.
+ *
+ * @param {Entry} entry
+ * @returns {string}
+ */
+function lookOf({ state, progress }) {
+  if (state !== "sending" || (progress > 0 && progress < 1)) return state;
+  return progress === 0 ? "waiting" : "sent";
+}
 
 /** The rows of this drop, newest last. */
 export class List {
@@ -87,6 +100,8 @@ class Row {
     this.actions = actions;
     /** @type {State | null} */
     this.drawn = null;
+    this.look = "";
+    this.word = make("span", "");
     /** @type {(() => void) | null} */
     this.removeTooltip = null;
 
@@ -116,13 +131,8 @@ class Row {
   draw() {
     const { entry, element } = this;
     const changed = this.drawn !== entry.state;
-    if (changed) {
-      this.drawn = entry.state;
-      element.dataset.state = entry.state;
-      const { word, icon: name } = STATES[entry.state];
-      this.word = make("span", "", word);
-      this.state.replaceChildren(icon(name), this.word);
-    }
+    this.drawn = entry.state;
+    element.dataset.state = entry.state;
     this.drawProgress();
     if (changed || entry.stored) this.drawButtons();
     if (changed) this.drawProblem();
@@ -130,13 +140,20 @@ class Row {
 
   drawProgress() {
     const { entry } = this;
+    const look = lookOf(entry);
+    const { word, icon: name } = LOOKS[look];
+    if (this.look !== look) {
+      this.look = look;
+      this.state.replaceChildren(icon(name), this.word);
+    }
     const percent = Math.floor(entry.progress * 100);
     this.bar.style.width = `${percent}%`;
-    if (entry.state === "sending" && this.word) this.word.textContent = `Sending ${percent} %`;
+    this.word.textContent = look === "sending" ? `${word} ${percent} %` : word;
   }
 
   drawButtons() {
     const { entry, actions } = this;
+    const { words } = actions;
     const hadFocus = this.buttons.contains(document.activeElement);
     const buttons = [];
     if (entry.stored) {
@@ -153,8 +170,8 @@ class Row {
       buttons.push(retry);
     }
     const open = ["waiting", "sending", "checking"].includes(entry.state);
-    if (open) buttons.push(cross("Cancel", entry.name, () => actions.cancel(entry)));
-    else if (entry.state !== "stored") buttons.push(cross("Remove", entry.name, () => actions.remove(entry)));
+    if (open) buttons.push(cross(words.cancel, entry.name, () => actions.cancel(entry)));
+    else if (entry.state !== "stored") buttons.push(cross(words.remove, entry.name, () => actions.remove(entry)));
     this.buttons.replaceChildren(...buttons);
     if (hadFocus) buttons[0]?.focus();
   }
@@ -168,10 +185,9 @@ class Row {
       for (const name of ["role", "tabindex", "aria-label"]) thumb.removeAttribute(name);
       return;
     }
-    const what = entry.state === "refused" ? "refused" : "not sent";
     thumb.setAttribute("role", "button");
     thumb.setAttribute("tabindex", "0");
-    thumb.setAttribute("aria-label", `Why ${entry.name} was ${what}`);
+    thumb.setAttribute("aria-label", `Why ${entry.name} ${entry.state === "refused" ? "was refused" : "failed"}`);
     this.removeTooltip = addTooltip(thumb, this.element, entry.sentence);
   }
 

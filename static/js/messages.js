@@ -12,7 +12,7 @@ const SENTENCES = {
   too_large: "the file is {size}; the limit is {limit}.",
   drop_full: "only {limit} files are taken at a time; add this one in another drop.",
   empty_name: "the file has no usable name; rename it and send it again.",
-  network: "The connection broke before the server answered. Check it, then retry; nothing is stored twice.",
+  network: "The connection broke. Retry; nothing is stored twice.",
   timeout: "The server took too long to answer. Retry; nothing is stored twice.",
   unreadable: "The file could not be read: it was changed, moved or removed. Choose it again.",
   redirected:

@@ -37,13 +37,13 @@ export class Summary {
     if (counts.open > 0) {
       const said = [`${number(counts.stored)} of ${number(counts.files)} stored`];
       if (counts.refused) said.push(`${number(counts.refused)} refused`);
-      if (counts.failed) said.push(`${number(counts.failed)} not sent`);
+      if (counts.failed) said.push(`${number(counts.failed)} failed`);
       this.words.textContent = said.join(", ");
       this.detail.textContent = `${humanSize(Math.floor(bytes.sent))} of ${humanSize(bytes.total)}`;
       if (performance.now() - this.spoken > SPEAK_MS) this.say(this.words.textContent);
     } else {
       this.words.textContent = `${outcome(counts)}.`;
-      this.detail.textContent = humanSize(bytes.total);
+      this.detail.textContent = counts.stored > 0 ? humanSize(bytes.total) : "";
     }
     const part = (/** @type {number} */ weight) => (weights.total ? (100 * weight) / weights.total : 0);
     const [stored, sent, lost] = [part(weights.stored), part(weights.sent), part(weights.lost)];

@@ -1,4 +1,5 @@
 import { CsrfToken } from "./csrf.js";
+import { sentence } from "./messages.js";
 import { Packer } from "./packer.js";
 import { Receipts } from "./receipts.js";
 import { refusal } from "./rules.js";
@@ -53,7 +54,7 @@ export class BatchUploader {
     this.entries = new WeakMap();
     this.packer = /** @type {Packer<Entry>} */ (
       new Packer({
-        maxParts: Math.min(options.maxParts ?? MOST_PARTS, MOST_PARTS),
+        maxParts: Math.min(MOST_PARTS, options.maxParts ?? MOST_PARTS, options.maxFiles ?? MOST_PARTS),
         maxBytes: Math.min(
           MOST_BYTES,
           options.maxTotalSize ?? Infinity,
@@ -63,7 +64,6 @@ export class BatchUploader {
     );
     this.parallel = Math.max(1, options.parallelRequests ?? 3);
     this.running = 0;
-    this.held = options.dropzone?.autoProcessQueue === false;
     this.walks = 0;
     this.inDrop = 0;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -175,11 +175,6 @@ export class BatchUploader {
     this.counts.files -= 1;
     this.view.removed(entry);
     this.view.counted();
-  };
-
-  release = () => {
-    this.held = false;
-    this.pump();
   };
 
   /** @param {unknown} list what was added by one drop or one choice */
@@ -310,8 +305,9 @@ export class BatchUploader {
     }, QUIET_MS);
   }
 
-  pump() {
-    while (!this.held && this.running < this.parallel) {
+  /** Sends what is ready, as many requests at once as are allowed. */
+  pump = () => {
+    while (this.running < this.parallel) {
       const batch = this.packer.take();
       if (batch === null) return;
       this.running += 1;
@@ -320,7 +316,7 @@ export class BatchUploader {
         this.pump();
       });
     }
-  }
+  };
 
   /** @param {Entry[]} entries */
   async send(entries) {
@@ -349,10 +345,27 @@ export class BatchUploader {
       }
       return;
     }
+    if (answer.kind === "network" && (await this.dropUnreadable(entries))) return;
     const parts = entries.map(({ uuid, name }, index) => ({ key: keys[index], uuid, name }));
     verdicts(answer, parts, this.options.messages).forEach((verdict, index) =>
       this.settle(entries[index], verdict),
     );
+  }
+
+  /**
+   * A file that was changed or removed since it was chosen breaks the request just as a lost connection does.
+   *
+   * @param {Entry[]} entries of a request that broke
+   * @returns {Promise<boolean>} whether that was the reason; then the others go again
+   */
+  async dropUnreadable(entries) {
+    const read = await Promise.allSettled(entries.map(({ file }) => file.slice(0, 1).arrayBuffer()));
+    if (read.every(({ status }) => status === "fulfilled")) return false;
+    read.forEach(({ status }, index) => {
+      if (status === "fulfilled") this.again(entries[index]);
+      else this.settle(entries[index], { state: "refused", sentence: sentence(this.options.messages, "unreadable") });
+    });
+    return true;
   }
 
   /**

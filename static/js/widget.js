@@ -7,7 +7,7 @@
  * @property {(file: DropzoneFile, refusal: string | null) => void} decided
  * @property {(file: DropzoneFile) => void} cancel
  * @property {(file: DropzoneFile) => void} removed
- * @property {() => void} release sends what waits
+ * @property {() => void} pump sends what waits
  */
 
 /**
@@ -59,7 +59,7 @@ export function createWidget(Dropzone, element, options, owner) {
     }
 
     processQueue() {
-      owner.release();
+      owner.pump();
     }
 
     updateTotalUploadProgress() {}

@@ -171,9 +171,6 @@ class Dragging:
     def drop(self, x: float, y: float) -> None:
         self._send("drop", x, y)
 
-    def leave(self) -> None:
-        self._send("dragCancel", 0, 0)
-
     def _send(self, kind: str, x: float, y: float) -> None:
         self._session.send("Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": self._data})
 

@@ -241,11 +241,12 @@ def test_choose_folder_takes_its_files_with_their_paths(upload_page: Page, tmp_p
 
 
 def test_the_page_can_be_used_by_keyboard_alone(upload_page: Page, good_files: list[Path]) -> None:
-    upload_page.keyboard.press("Tab")
-    for _ in range(5):
-        if upload_page.evaluate("document.activeElement.textContent") == "Choose files":
-            break
+    choose = upload_page.get_by_role("button", name="Choose files")
+    for _ in range(3):
         upload_page.keyboard.press("Tab")
+        if choose.evaluate("(button) => button === document.activeElement"):
+            break
+    expect(choose).to_be_focused()
     outline = upload_page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid", "the focus cannot be seen"
     with upload_page.expect_file_chooser() as chooser:
@@ -268,7 +269,22 @@ def test_while_files_are_dragged_over_the_window_the_page_says_so(
     expect(said).to_be_hidden()
     dragging.over(20, 500)
     expect(said).to_be_visible()
-    dragging.leave()
+    dragging.over(*middle(upload_page.locator(".uploads-prompt")))
+    expect(said).to_be_visible()
+    dragging.over(-10, -10)
+    expect(said).to_be_hidden()
+
+
+def test_a_drag_that_ended_without_a_sign_leaves_no_mark(upload_page: Page) -> None:
+    # As when the element under the pointer was taken out of the page: no dragleave comes.
+    upload_page.evaluate("""() => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(["x"], "x.txt"));
+      document.body.dispatchEvent(new DragEvent("dragenter", { dataTransfer, bubbles: true }));
+    }""")
+    said = upload_page.get_by_text("Drop to upload")
+    expect(said).to_be_visible()
+    upload_page.mouse.move(30, 30)
     expect(said).to_be_hidden()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from browser.samples import drop, finished, listed, png, row, states, write
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 from support import LiveServer
 
 
@@ -52,7 +52,7 @@ def test_an_answer_that_does_not_name_the_files_is_never_green_and_can_be_retrie
     assert said in sentence
     assert "<" not in sentence
     expect(upload_page.get_by_role("button", name="Retry")).to_have_count(3)
-    expect(upload_page.locator("[data-uploads-live]")).to_have_text("0 stored, 3 not sent.")
+    expect(upload_page.locator("[data-uploads-live]")).to_have_text("0 stored, 3 failed.")
 
 
 def test_a_redirect_to_a_login_page_is_never_green(upload_page: Page, files: list[Path]) -> None:
@@ -132,7 +132,7 @@ def test_when_the_server_is_gone_the_files_fail_honestly_and_retry_stores_each_o
     drop(page, *files)
     assert finished(page, 3)["failed"] == 3
     [sentence] = sentences(page)
-    assert "connection broke" in sentence and "retry" in sentence
+    assert "connection broke" in sentence and "Retry" in sentence
     expect(page.locator(".dz-success")).to_have_count(0)
 
     before = page.evaluate("document.querySelector('.dropzone').dropzone.files.map((f) => f.upload.uuid)")
@@ -195,3 +195,54 @@ def test_sent_but_not_answered_is_shown_as_checking_and_not_as_stored(
     assert int(bar.get_attribute("aria-valuenow") or 100) < 100
     held[0].continue_()
     assert finished(upload_page, 3)["stored"] == 3
+
+
+def test_a_file_that_vanished_after_it_was_chosen_fails_alone(upload_page: Page, files: list[Path]) -> None:
+    upload_page.evaluate("document.querySelector('.dropzone').batchUploader.parallel = 0")
+    drop(upload_page, *files)
+    expect(upload_page.locator(".dz-preview")).to_have_count(3)
+    files[1].unlink()
+    upload_page.evaluate("""() => {
+      const uploader = document.querySelector(".dropzone").batchUploader;
+      uploader.parallel = 3;
+      uploader.pump();
+    }""")
+    assert finished(upload_page, 3) | {"stored": 2, "refused": 1} == finished(upload_page, 3)
+    expect(row(upload_page, "two.txt").locator("[data-dz-errormessage]")).to_contain_text("could not be read")
+    assert {file["filename"] for file in listed(upload_page)} == {"one.png", "three.txt"}
+
+
+def test_leaving_the_page_while_files_are_on_their_way_asks_first(
+    upload_page: Page, files: list[Path]
+) -> None:
+    asked: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    upload_page.on("dialog", answer)
+    # Browsers ask only where a person has touched the page.
+    upload_page.locator("summary").click()
+    held: list[Route] = []
+    upload_page.route("**/upload/*", lambda route: held.append(route))
+    drop(upload_page, *files)
+    expect(upload_page.locator(".dz-processing")).to_have_count(3)
+    upload_page.reload()
+    assert asked == ["beforeunload"]
+    upload_page.locator("summary").click()
+    upload_page.reload()
+    assert asked == ["beforeunload"], "it asks although nothing is on its way"
+
+
+@pytest.mark.expect_console_errors
+def test_without_dropzone_the_plain_form_does_the_work(
+    new_page: Callable[..., Page], server: LiveServer, files: list[Path]
+) -> None:
+    page = new_page()
+    page.route("**/dropzone-min.js", lambda route: route.abort())
+    page.goto(server.url)
+    page.get_by_label("Files to upload").set_input_files(files)
+    page.get_by_role("button", name="Upload", exact=True).click()
+    page.wait_for_url("**/batches/*")
+    expect(page.get_by_role("heading", level=1)).to_have_text("All 3 files were stored")

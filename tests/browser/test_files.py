@@ -1,14 +1,18 @@
 """Your files: newest first, opened, downloaded, deleted; also without a script."""
 
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import jinja2
 from browser.samples import drop, finished, png, write
 from playwright.sync_api import Page, expect
 from support import LiveServer
+
+from dropzone_app.config import Size
 
 
 def names(page: Page) -> list[str]:
@@ -128,3 +132,20 @@ def test_without_javascript_the_plain_form_uploads_and_tells_what_became_of_each
 def test_with_javascript_the_plain_form_is_not_seen(upload_page: Page) -> None:
     expect(upload_page.get_by_label("Files to upload")).to_have_count(0)
     expect(upload_page.get_by_text("Drop files or folders here")).to_be_visible()
+
+
+def test_sizes_are_said_alike_by_server_page_and_script(upload_page: Page) -> None:
+    chance = random.Random(1)
+    sizes = [chance.randrange(10 ** chance.randrange(1, 14)) for _ in range(3000)]
+    # Ties, where the rounding of Python and of JavaScript differ.
+    sizes += [250 * n for n in range(4000)] + [250_000 * n for n in range(4000)]
+    by_script = upload_page.evaluate(
+        """(sizes) => import(new URL("format.js", document.querySelector("script[src*='js/zone.js']").src))
+          .then(({ humanSize }) => sizes.map(humanSize))""",
+        sizes,
+    )
+    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parents[2] / "templates"))
+    by_page = templates.get_template("dropzone_app/_macros.html").module.human_size  # type: ignore[attr-defined]
+    by_server = [str(Size(size)) for size in sizes]
+    assert by_script == by_server
+    assert [by_page(size).strip() for size in sizes] == by_server

@@ -62,9 +62,9 @@ def run(archive: Path, shim: str = SHIM) -> dict[str, bool]:
         (folder / "shim" / "flask_uploads.py").write_text(shim)
         (folder / "pytest.ini").write_text("[pytest]\n")
         report = folder / "report.xml"
-        options = ["-c", folder / "pytest.ini", "-p", "no:cacheprovider", f"--junitxml={report}"]
+        options = ["-c", str(folder / "pytest.ini"), "-p", "no:cacheprovider", f"--junitxml={report}"]
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", *options, tests],
+            [sys.executable, "-m", "pytest", "-q", *options, str(tests)],
             cwd=tests.parent,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "shim"), str(CHECKOUT)])},
             capture_output=True,

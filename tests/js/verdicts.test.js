@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { verdicts } from "../../static/js/verdicts.js";
+
+const PARTS = ["a.png", "b.png", "c.png"].map((name, index) => ({ key: `file[${index}]`, uuid: `u${index}`, name }));
+
+const answer = (given) => ({
+  kind: "answer",
+  status: 201,
+  text: "",
+  type: "text/plain; charset=utf-8",
+  code: "",
+  perPart: false,
+  redirected: false,
+  ...given,
+});
+const json = (body, given = {}) => answer({ type: "application/json", text: JSON.stringify(body), ...given });
+const states = (given, parts = PARTS) => verdicts(given, parts).map(({ state }) => state);
+const perPart = (lines, given = {}) => answer({ status: 422, perPart: true, text: lines.join("\n") + "\n", ...given });
+
+test("stored is only what the answer names by its uuid", () => {
+  const files = [{ uuid: "u2" }, { uuid: "u0" }];
+  const found = verdicts(json({ success: true, files }), PARTS);
+  assert.deepEqual(found.map(({ state }) => state), ["stored", "failed", "stored"]);
+  assert.deepEqual(found[0].file, { uuid: "u0" });
+  assert.match(found[1].sentence, /did not confirm/);
+});
+
+test("nothing else with a 2xx is ever stored", () => {
+  const good = { success: true, files: PARTS.map(({ uuid }) => ({ uuid })) };
+  for (const given of [
+    answer({ status: 200 }),
+    answer({ status: 204 }),
+    answer({ status: 200, type: "text/html", text: JSON.stringify(good) }),
+    json({ error: "no" }, { status: 200 }),
+    json({ success: "yes", files: good.files }),
+    json({ success: true }),
+    json(null),
+    json([]),
+    json(good, { redirected: true }),
+    json(good, { text: JSON.stringify(good).slice(0, -3) }),
+  ]) {
+    assert.deepEqual(states(given), ["failed", "failed", "failed"], JSON.stringify(given));
+  }
+});
+
+test("in a per-part text a part whose key opens no line was stored", () => {
+  const found = verdicts(
+    perPart(['file[1] "b.png": the file is 12.1 MB; the limit is 10 MB.', "The other 2 files were stored."]),
+    PARTS,
+  );
+  assert.deepEqual(found, [
+    { state: "stored" },
+    { state: "refused", sentence: "The file is 12.1 MB; the limit is 10 MB." },
+    { state: "stored" },
+  ]);
+});
+
+test("keys are told apart to the last digit", () => {
+  const parts = Array.from({ length: 12 }, (_, index) => ({ key: `file[${index}]`, uuid: `u${index}`, name: "n" }));
+  const found = states(perPart(['file[11] "n": no.', "The other 11 files were stored."]), parts);
+  assert.equal(found.filter((state) => state === "stored").length, 11);
+  assert.equal(found[11], "refused");
+  assert.equal(found[1], "stored");
+});
+
+test("names with quotes and colons, and shortened ones, leave the sentence whole", () => {
+  const parts = [{ key: "file[0]", uuid: "x", name: 'a": b.png' }, { key: "file[1]", uuid: "y", name: "l".repeat(90) }];
+  const found = verdicts(
+    perPart(['file[0] "a": b.png": too "big": no.', `file[1] "${"l".repeat(59)}…": no.`, "No file was stored."]),
+    parts,
+  );
+  assert.equal(found[0].sentence, 'Too "big": no.');
+  assert.equal(found[1].sentence, "No.");
+});
+
+test("the closing line may be in any language, but without it the text was cut off", () => {
+  const line = 'file[0] "a.png": nein.';
+  assert.deepEqual(states(perPart([line, "Die anderen 2 Dateien sind gespeichert."])), ["refused", "stored", "stored"]);
+  assert.deepEqual(states(perPart([line])), ["failed", "failed", "failed"]);
+});
+
+test("without the header a text refuses the whole request, whatever it looks like", () => {
+  const given = perPart(['file[1] "b.png": no.', "The other 2 files were stored."], { perPart: false });
+  assert.deepEqual(states(given), ["refused", "refused", "refused"]);
+});
+
+test("a part alone in its request was refused by any text, also with the header", () => {
+  const [found] = verdicts(perPart(["PNG only!"]), PARTS.slice(0, 1));
+  assert.deepEqual(found, { state: "refused", sentence: "PNG only!" });
+});
+
+test("what time or a sign-in can cure is no refusal of the file", () => {
+  for (const status of [401, 408, 429, 500, 502, 503, 504, 507]) {
+    assert.deepEqual(new Set(states(answer({ status, text: "Later." }))), new Set(["failed"]), String(status));
+  }
+  assert.deepEqual(new Set(states(answer({ status: 400, code: "csrf_session" }))), new Set(["failed"]));
+  for (const status of [400, 403, 404, 409, 413, 415, 422]) {
+    assert.deepEqual(new Set(states(answer({ status, text: "No." }))), new Set(["refused"]), String(status));
+  }
+  for (const kind of ["network", "timeout"]) {
+    assert.deepEqual(new Set(states(answer({ kind, status: 0 }))), new Set(["failed"]));
+  }
+});
+
+test("nobody is shown the source of a page, and nobody is left without a sentence", () => {
+  for (const given of [
+    answer({ status: 413, type: "text/html", text: "<html><h1>413</h1></html>" }),
+    answer({ status: 413, type: "text/plain", text: "<html><h1>413</h1></html>" }),
+    answer({ status: 413, text: "  " }),
+    answer({ status: 418, type: "", text: "" }),
+    answer({ status: 502, type: "text/html", text: "<html>" }),
+  ]) {
+    for (const { sentence } of verdicts(given, PARTS)) {
+      assert.ok(sentence && !sentence.includes("<") && !sentence.includes("{"), JSON.stringify(given));
+    }
+  }
+});

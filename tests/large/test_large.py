@@ -1,0 +1,178 @@
+"""What a big part costs the server: bytes written and memory, counted by the kernel (Linux only)."""
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from support import LiveServer, missing
+
+MIB = 1 << 20
+BOUNDARY = "----boundary-of-a-big-form"
+
+
+class Content:
+    """Bytes as big as wanted that take no room: a random block over and over, its length no power of two,
+    so that a piece that is lost, doubled or out of its place changes the digest."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._block = os.urandom(16 * MIB + 4093)
+        self._digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[memoryview]:
+        left, block = self.size, memoryview(self._block)
+        while left:
+            piece = block[:left]
+            self._digest.update(piece)
+            left -= len(piece)
+            yield piece
+
+    @property
+    def sha256(self) -> str:
+        """Of what was sent."""
+        return self._digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a request has cost the server's processes: bytes written to the disk, bytes of memory."""
+
+    written: int
+    growth: dict[int, int]
+
+
+class Measured:
+    """A server with one worker, and a client that reads from the kernel what each upload cost."""
+
+    def __init__(self, server: LiveServer) -> None:
+        self.server = server
+        self.stored = server.folder / "uploads"
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=100)
+        self._connection.request("GET", "/csrf-token")
+        answer = self._connection.getresponse()
+        self._headers = {
+            "X-CSRFToken": json.loads(answer.read())["csrf_token"],
+            "Cookie": answer.headers["Set-Cookie"].partition(";")[0],
+            "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
+        }
+        # What is only imported or set up once is no cost of the upload that is measured.
+        for _ in range(3):
+            assert self.upload("warm.dat", Content(8 * MIB))[0] == 201
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def upload(self, filename: str, content: Content) -> tuple[int, str, Cost]:
+        """Post one part; status, body and cost."""
+        head = (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        tail = f"\r\n--{BOUNDARY}--\r\n".encode()
+        length = str(len(head) + content.size + len(tail))
+
+        def body() -> Iterator[bytes | memoryview]:
+            yield head
+            yield from content
+            yield tail
+
+        pids = self.server.pids()
+        written, before = self._written(pids), {}
+        for pid in pids:
+            # From here on the kernel's peak is the peak of this upload.
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+            before[pid] = kernel_count(pid, "status", "VmRSS") * 1024
+        self._connection.request("POST", "/upload", body(), {**self._headers, "Content-Length": length})
+        answer = self._connection.getresponse()
+        text = answer.read().decode()
+        growth = {pid: kernel_count(pid, "status", "VmHWM") * 1024 - before[pid] for pid in pids}
+        return answer.status, text, Cost(self._written(pids) - written, growth)
+
+    def _written(self, pids: list[int]) -> int:
+        return sum(kernel_count(pid, "io", "write_bytes") for pid in pids)
+
+
+def kernel_count(pid: int, file: str, label: str) -> int:
+    """A number that the kernel keeps of a process."""
+    match = re.search(rf"^{label}:\s+(\d+)", Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE)
+    assert match, f"the kernel does not tell {label}"
+    return int(match[1])
+
+
+@pytest.fixture
+def measured(tmp_path: Path, live_server: Callable[..., LiveServer]) -> Iterator[Callable[..., Measured]]:
+    """Start the server and its client: `measured(FLASK_UPLOADS_MAX_FILE_SIZE="64 MiB")`."""
+    file_system = subprocess.run(
+        ["stat", "--file-system", "--format=%T", tmp_path], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if file_system == "tmpfs":
+        missing(
+            "Temporary files are in memory here, where nothing is written: set TMPDIR to a folder on a disk."
+        )
+    with ExitStack() as stack:
+
+        def start(**env: str) -> Measured:
+            server = live_server(tmp_path, workers=1, env={"FLASK_UPLOADS_TYPES": "dat", **env})
+            # Gigabytes are not left lying until the next run.
+            stack.callback(shutil.rmtree, server.folder / "uploads")
+            return stack.enter_context(Measured(server))
+
+        yield start
+
+
+def test_two_gigabytes_are_written_once_and_memory_stays_flat(measured: Callable[..., Measured]) -> None:
+    server = measured()
+    content = Content(2048 * MIB)
+
+    status, text, cost = server.upload("big.dat", content)
+
+    assert status == 201, text
+    file: dict[str, Any] = json.loads(text)["files"][0]
+    assert (file["size"], file["sha256"]) == (content.size, content.sha256)
+    with (server.stored / file["key"]).open("rb") as stored:
+        assert hashlib.file_digest(stored, "sha256").hexdigest() == content.sha256
+    print(f"written {cost.written / content.size:.4f} per byte, memory grew by {cost.growth}")
+    assert 1.0 <= cost.written / content.size <= 1.05
+    assert max(cost.growth.values()) <= 32 * MIB
+
+
+def test_a_refused_gigabyte_is_not_written(measured: Callable[..., Measured]) -> None:
+    server = measured()
+    content = Content(1024 * MIB)
+    stored = sorted(server.stored.rglob("*"))
+
+    status, text, cost = server.upload("big.exe", content)
+
+    assert status == 415, text
+    assert ".exe files are not accepted" in text
+    print(f"written {cost.written} bytes, memory grew by {cost.growth}")
+    assert cost.written <= MIB
+    assert max(cost.growth.values()) <= 32 * MIB
+    assert sorted(server.stored.rglob("*")) == stored
+
+
+def test_a_part_that_grows_over_its_limit_is_cut_off(measured: Callable[..., Measured]) -> None:
+    server = measured(FLASK_UPLOADS_MAX_FILE_SIZE="64 MiB", FLASK_MAX_CONTENT_LENGTH="2 GiB")
+    stored = sorted(server.stored.rglob("*"))
+
+    status, text, cost = server.upload("big.dat", Content(1024 * MIB))
+
+    assert status == 413, text
+    assert "1.1 GB" in text and "67.1 MB" in text
+    print(f"written {cost.written} bytes, memory grew by {cost.growth}")
+    assert cost.written <= 66 * MIB
+    assert max(cost.growth.values()) <= 32 * MIB
+    assert sorted(server.stored.rglob("*")) == stored

@@ -1,0 +1,448 @@
+"""Records: reserved, stored, found again; at a cost that does not grow with what is there."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core import codes, commit, make_app, rows, site_of
+from sqlalchemy import event, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from dropzone_app import SettingError
+from dropzone_app import records as records_module
+from dropzone_app.records import BATCH_LIFETIME, Record, Records, new_id, now
+from dropzone_app.uploads import Site
+
+TXT = b"hello"
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    made = Records(f"sqlite:///{tmp_path}/app.sqlite")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return site_of(make_app(tmp_path))
+
+
+def row(key: str = "a.txt", **fields: Any) -> Record:
+    given = {"owner": "me", "uuid": new_id(), "created": now(), **fields}
+    return Record(
+        id=new_id(),
+        set="files",
+        filename=key,
+        path="",
+        key=key,
+        size=1,
+        type="text/plain",
+        sha256=None,
+        **given,
+    )
+
+
+def store(records: Records, *wanted: Record) -> list[Record]:
+    reserved = records.reserve(wanted)
+    records.store([record.id for record in reserved])
+    return reserved
+
+
+# ---- what a batch costs
+
+
+@contextmanager
+def statements(records: Records) -> Iterator[list[str]]:
+    """Every statement sent to the database, in order."""
+    sent: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(records._engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(records._engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def steps(records: Records) -> Iterator[Callable[[], int]]:
+    """The steps of SQLite's virtual machine, in tens: what a statement costs, whatever the machine is."""
+    count = [0]
+
+    def tick() -> int:
+        count[0] += 1
+        return 0
+
+    def checkout(connection: Any, *rest: Any) -> None:
+        connection.set_progress_handler(tick, 10)
+
+    event.listen(records._engine, "checkout", checkout)
+    try:
+        yield lambda: count[0]
+    finally:
+        event.remove(records._engine, "checkout", checkout)
+
+
+def sent_for(site: Site, names: list[str], **form: str) -> int:
+    with statements(site.records) as sent:
+        assert codes(commit(site, *[(name, TXT) for name in names], **form)) == [None] * len(names)
+    return len(sent)
+
+
+def uuids(count: int, prefix: str) -> dict[str, str]:
+    return {f"uuid_{n}": f"{prefix}{n}" for n in range(count)}
+
+
+def test_a_batch_costs_as_many_statements_with_a_hundred_parts_as_with_one(site: Site) -> None:
+    costs = [sent_for(site, [f"{count}-{n}.txt" for n in range(count)]) for count in (1, 10, 100)]
+    assert costs[0] == costs[1] == costs[2]
+
+
+def test_so_does_a_batch_of_one_name(site: Site) -> None:
+    commit(site, ("image.jpg", b"\xff\xd8\xff"), ("a.txt", TXT))
+    costs = [sent_for(site, ["a.txt"] * count) for count in (1, 10, 100)]
+    assert costs[0] == costs[1] == costs[2]
+
+
+def test_so_does_a_batch_of_which_every_name_is_taken(site: Site) -> None:
+    commit(site, *[(f"{n}.txt", TXT) for n in range(100)])
+    costs = [sent_for(site, [f"{n}.txt" for n in range(count)]) for count in (1, 10, 100)]
+    assert costs[0] == costs[1] == costs[2]
+
+
+def test_so_does_a_batch_that_is_sent_again(site: Site) -> None:
+    names = [f"{n}.txt" for n in range(100)]
+    commit(site, *[(name, TXT) for name in names], **uuids(100, "u"))
+    costs = [sent_for(site, names[:count], **uuids(count, "u")) for count in (1, 10, 100)]
+    assert costs[0] == costs[1] == costs[2]
+
+
+def test_the_ten_thousandth_file_of_a_name_costs_as_much_as_the_tenth(site: Site) -> None:
+    def cost() -> int:
+        with steps(site.records) as count:
+            commit(site, ("image.jpg", b"\xff\xd8\xff"))
+            return count()
+
+    store(site.records, *[row("image.jpg") for _ in range(10)])
+    cost()
+    early = cost()
+    assert early > 0
+    store(site.records, *[row("image.jpg") for _ in range(10_000)])
+    assert cost() <= early * 2 + 20
+
+
+def test_a_batch_costs_no_more_where_much_is_stored(site: Site) -> None:
+    def cost(prefix: str) -> int:
+        with steps(site.records) as count:
+            commit(site, *[(f"{prefix}{n}.txt", TXT) for n in range(10)])
+            return count()
+
+    cost("first")
+    early = cost("early")
+    assert early > 0
+    store(site.records, *[row(f"{n}.bin") for n in range(10_000)])
+    assert cost("late") <= early * 2 + 20
+
+
+def test_a_page_of_files_costs_the_same_wherever_it_is_in_the_list(records: Records) -> None:
+    def cost(after: tuple[int, str] | None) -> int:
+        with steps(records) as count:
+            assert len(records.files("me", limit=50, after=after)) == 50
+            return count()
+
+    store(records, *[row(f"{n}.txt", created=n) for n in range(60)])
+    few = cost(None)
+    store(records, *[row(f"{n + 100}.txt", created=n + 100) for n in range(8000)])
+    store(records, *[row(f"{n}.bin", owner="someone else", created=10**6) for n in range(2000)])
+    first = cost(None)
+    deep = records.files("me", limit=1, after=(1000, "f" * 32))[0]
+    assert first <= few * 2 + 20
+    assert cost((deep.created, deep.id)) <= first * 2 + 20
+
+
+def test_a_batch_of_thousands_is_no_trouble(records: Records) -> None:
+    wanted = [row(f"{n % 7}.txt", uuid=f"u{n}") for n in range(3000)]
+    reserved = store(records, *wanted)
+    assert len({record.key for record in reserved}) == 3000
+    # All of them again: the rows that are there come back.
+    again = records.reserve([row(f"{n % 7}.txt", uuid=f"u{n}") for n in range(3000)])
+    assert [record.id for record in again] == [record.id for record in reserved]
+
+
+# ---- the two steps
+
+
+def test_what_is_reserved_exists_for_nobody(records: Records) -> None:
+    (reserved,) = records.reserve([row()])
+    assert records.file(reserved.id, "me") is None
+    assert records.files("me", limit=10) == []
+    assert list(records.everything()) == []
+    assert records.retire(reserved.id, "me") is None
+    assert records.by_uuid("me", reserved.uuid) == reserved
+    records.store([reserved.id])
+    assert records.file(reserved.id, "me") is not None
+
+
+def test_keys_are_numbered_in_the_table(records: Records) -> None:
+    reserved = [records.reserve([row("a.txt")])[0].key for _ in range(4)]
+    assert reserved == ["a.txt", "a_1.txt", "a_2.txt", "a_3.txt"]
+    assert records.reserve([row("x/a.txt"), row("x/a.txt")])[1].key == "x/a_1.txt"
+
+
+def test_a_uuid_that_is_there_brings_back_its_own_row(records: Records) -> None:
+    (first,) = records.reserve([row(uuid="u")])
+    other, mine = records.reserve([row(uuid="u"), row()])
+    assert other.id == first.id
+    assert mine.key == "a_1.txt"
+    assert records.reserve([row(uuid="u", owner="someone else")])[0].id != first.id
+
+
+def test_many_threads_reserve_without_losing_a_row(records: Records) -> None:
+    reserved: list[Record] = []
+    together = threading.Barrier(16)
+
+    def reserve() -> None:
+        together.wait()
+        reserved.extend(records.reserve([row("a.txt"), row("b.txt"), row("a.txt", uuid="shared")]))
+
+    threads = [threading.Thread(target=reserve) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(reserved) == 48
+    assert len({record.id for record in reserved}) == 33
+    assert len({record.key for record in reserved}) == 33
+
+
+def test_two_processes_on_one_database_do_not_get_the_same_key(tmp_path: Path, records: Records) -> None:
+    other = Records(f"sqlite:///{tmp_path}/app.sqlite")
+    got: list[str] = []
+    together = threading.Barrier(2)
+
+    def reserve(mine: Records) -> None:
+        together.wait()
+        got.extend(mine.reserve([row()])[0].key for _ in range(50))
+
+    threads = [threading.Thread(target=reserve, args=(mine,)) for mine in (records, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(got)) == 100
+    other.close()
+
+
+def test_storing_is_all_or_nothing(records: Records) -> None:
+    one, other = records.reserve([row("a.txt"), row("b.txt")])
+    records.release([other.id])
+    with pytest.raises(RuntimeError, match="undone"):
+        records.store([one.id, other.id])
+    assert [record.id for record in records.committing([one.id, other.id])] == [one.id]
+
+
+def test_a_reservation_taken_back_frees_its_key_and_uuid(records: Records) -> None:
+    (reserved,) = records.reserve([row(uuid="u")])
+    records.release([reserved.id])
+    (again,) = records.reserve([row(uuid="u")])
+    assert (again.key, again.id != reserved.id) == ("a.txt", True)
+
+
+def test_what_is_stored_cannot_be_released(records: Records) -> None:
+    (stored,) = store(records, row())
+    records.release([stored.id])
+    assert records.file(stored.id, "me")
+
+
+def test_another_key_is_given_where_a_foreign_file_lies(records: Records) -> None:
+    (reserved,) = records.reserve([row("holiday/a.txt")])
+    moved = records.rekey(reserved)
+    assert moved.key.startswith("holiday/a_") and moved.key.endswith(".txt")
+    assert records.by_uuid("me", reserved.uuid) == moved
+
+
+# ---- what survives
+
+
+def test_the_last_commit_of_an_upload_waits_for_the_disk(site: Site) -> None:
+    """synchronous=FULL (2) for what is stored, NORMAL (1) for what a next start would undo anyway."""
+    assert levels_of(site) == [1, 2]
+
+
+def test_it_does_not_wait_where_that_is_not_wanted(tmp_path: Path) -> None:
+    assert levels_of(site_of(make_app(tmp_path, UPLOADS_DURABLE=False))) == [1, 1]
+
+
+def levels_of(site: Site) -> list[int]:
+    levels: list[int] = []
+
+    def note(connection: Any) -> None:
+        levels.append(connection.connection.execute("PRAGMA synchronous").fetchone()[0])
+
+    event.listen(site.records._engine, "commit", note)
+    commit(site, ("a.txt", TXT), ("b.txt", TXT))
+    return levels
+
+
+def test_the_database_is_in_wal_mode_and_waits_when_it_is_busy(records: Records) -> None:
+    with records._engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 15_000
+
+
+def test_readers_do_not_wait_for_a_writer(tmp_path: Path, records: Records) -> None:
+    (stored,) = store(records, row())
+    other = Records(f"sqlite:///{tmp_path}/app.sqlite")
+    with other._write() as connection:
+        connection.execute(text("UPDATE files SET filename = 'changed'"))
+        found = records.file(stored.id, "me")
+        assert found and found.filename == "a.txt"
+    found = records.file(stored.id, "me")
+    assert found and found.filename == "changed"
+    other.close()
+
+
+def test_what_was_stored_is_there_after_a_restart(tmp_path: Path, records: Records) -> None:
+    (stored,) = store(records, row())
+    records.close()
+    again = Records(f"sqlite:///{tmp_path}/app.sqlite")
+    assert [record.id for record in again.everything()] == [stored.id]
+    again.close()
+
+
+# ---- whose reservation it is
+
+
+def test_a_reservation_of_a_living_process_is_nobodys_to_undo(records: Records) -> None:
+    records.reserve([row()])
+    assert records.claim_abandoned() == []
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        "{host} 999999999 1",
+        "{host} {pid} 12345",
+        "{host} {pid}",
+        "{name}/another-start {pid} {started}",
+        "",
+        None,
+    ],
+)
+def test_a_reservation_of_a_process_that_is_gone_is_claimed_once(
+    records: Records, process: str | None
+) -> None:
+    """Gone: no such process; its number given to another one; the machine started anew; never named."""
+    (reserved,) = records.reserve([row()])
+    host, pid, started = records_module._this_process().split(" ")
+    if process is not None:
+        name = host.partition("/")[0]
+        process = process.format(host=host, name=name, pid=os.getpid(), started=started)
+    assert pid == str(os.getpid())
+    with records._write() as connection:
+        connection.execute(text("UPDATE files SET process = :process"), {"process": process})
+    assert [record.id for record in records.claim_abandoned()] == [reserved.id]
+    assert records.claim_abandoned() == [], "another process must not undo it a second time"
+
+
+def test_a_reservation_of_another_machine_is_given_a_day(records: Records) -> None:
+    young, old = records.reserve([row("a.txt"), row("b.txt", created=now() - BATCH_LIFETIME - 10**6)])
+    with records._write() as connection:
+        connection.execute(text("UPDATE files SET process = 'elsewhere/boot 1 1'"))
+    assert [record.id for record in records.claim_abandoned()] == [old.id]
+    assert young.id
+
+
+# ---- finding files
+
+
+def test_files_are_listed_newest_first_and_page_by_page(records: Records) -> None:
+    stored = store(records, *[row(f"{n}.txt", created=n // 3) for n in range(20)])
+    store(records, row("other.txt", owner="someone else"))
+    expected = sorted(stored, key=lambda record: (record.created, record.id), reverse=True)
+    found: list[Record] = []
+    while page := records.files("me", limit=7, after=(found[-1].created, found[-1].id) if found else None):
+        found += page
+    assert [record.id for record in found] == [record.id for record in expected]
+
+
+def test_a_file_is_its_owners_alone(records: Records) -> None:
+    (stored,) = store(records, row())
+    assert records.file(stored.id, "me")
+    for nobody in ("someone else", "", None):
+        assert records.file(stored.id, nobody) is None
+    assert records.file("0" * 32, "me") is None
+
+
+def test_a_retired_file_is_gone_for_everyone_and_its_uuid_is_free(records: Records) -> None:
+    (stored,) = store(records, row(uuid="u"))
+    assert records.retire(stored.id, "someone else") is None
+    retired = records.retire(stored.id, "me")
+    assert retired and retired.key == "a.txt"
+    assert records.retire(stored.id, "me") is None
+    assert records.file(stored.id, "me") is None
+    assert list(records.everything()) == []
+    assert records.reserve([row(uuid="u")])[0].key == "a_1.txt", "its bytes may still lie there"
+    records.release([stored.id])
+
+
+def test_text_of_every_script_comes_back_as_it_was(records: Records) -> None:
+    wanted = replace(row('世界 😀\'s "file"; DROP TABLE files.txt'), path="Größe/день")
+    (stored,) = store(records, wanted)
+    found = records.file(stored.id, "me")
+    assert found and (found.key, found.filename, found.path) == (wanted.key, wanted.filename, wanted.path)
+
+
+# ---- reports
+
+
+def test_a_report_is_kept_a_day_for_its_owner(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = now()
+    id = records.add_batch("me", {"parts": [1, 2]})
+    report = records.batch(id, "me")
+    assert report and report["parts"] == [1, 2] and report["id"] == id
+    assert records.batch(id, "someone else") is None
+    assert records.batch("0" * 32, "me") is None
+    monkeypatch.setattr(records_module, "now", lambda: start + BATCH_LIFETIME - 10**9)
+    assert records.batch(id, "me")
+    monkeypatch.setattr(records_module, "now", lambda: start + BATCH_LIFETIME + 10**9)
+    assert records.batch(id, "me") is None
+    records.add_batch("me", {})
+    with records._engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM batches")).scalar() == 1, "old ones are removed"
+
+
+# ---- the database itself
+
+
+def test_a_database_that_is_gone_is_told(tmp_path: Path, records: Records) -> None:
+    records.check()
+    with records._write() as connection:
+        connection.execute(text("DROP TABLE files"))
+    with pytest.raises(SQLAlchemyError):
+        records.check()
+
+
+@pytest.mark.parametrize("url", ["postgresql://x/y", "mysql://x/y", "nonsense", "", "sqlite"])
+def test_a_database_that_cannot_be_used_stops_with_a_sentence(url: str) -> None:
+    with pytest.raises(SettingError, match=r"^UPLOADS_DATABASE must be a "):
+        Records(url)
+
+
+def test_ids_are_random_and_128_bits_long() -> None:
+    made = {new_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(len(id) == 32 and int(id, 16) >= 0 for id in made)
+
+
+def test_no_row_is_left_behind_by_a_batch(site: Site) -> None:
+    commit(site, ("a.txt", TXT), ("b.exe", b"MZ"))
+    assert rows(site) == [("a.txt", "stored")]

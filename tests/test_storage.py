@@ -1,0 +1,362 @@
+"""The local storage, by the contract of every storage and by what only a folder can show."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract_storage import StorageContract, content_of, exists, put, staged_with
+from core import held, visible
+from support import missing
+
+from dropzone_app import SettingError
+from dropzone_app.storage import LocalStorage, StagedFile, open_storage, staged
+
+FAILURES = [errno.ENOSPC, errno.EIO, errno.EDQUOT]
+
+
+@pytest.fixture(params=["tmpfile", "named"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
+    """Both ways to stage: a file without a name, and the fallback where the file system knows none."""
+    if request.param == "named":
+        forbid_tmpfile(monkeypatch, errno.EOPNOTSUPP)
+    made = LocalStorage(tmp_path / "uploads")
+    probe = made.stage()
+    is_named = probe.path is not None
+    probe.close()
+    if request.param == "tmpfile" and is_named:
+        missing("The file system of the temporary folder has no O_TMPFILE.")
+    return made
+
+
+def forbid_tmpfile(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    real = os.open
+
+    def without_tmpfile(path: Any, flags: int, *args: Any, **more: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(number, os.strerror(number), path)
+        return real(path, flags, *args, **more)
+
+    monkeypatch.setattr(os, "open", without_tmpfile)
+
+
+class TestContract(StorageContract):
+    pass
+
+
+# ---- the folder
+
+
+def test_the_root_and_its_parents_are_made(tmp_path: Path) -> None:
+    LocalStorage(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b" / ".staging").is_dir()
+
+
+def test_what_is_stored_is_for_the_servers_user_only(storage: LocalStorage) -> None:
+    put(storage, "holiday/a.bin", b"x")
+    assert (storage.root / "holiday" / "a.bin").stat().st_mode & 0o777 == 0o600
+    assert (storage.root / "holiday").stat().st_mode & 0o777 == 0o700
+    assert (storage.root / ".staging").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_folder_holds_the_file_and_nothing_else(storage: LocalStorage, tmp_path: Path) -> None:
+    put(storage, "a.bin", b"x")
+    assert visible(tmp_path) == ["a.bin"]
+    assert os.listdir(storage.root / ".staging") == []
+    assert (storage.root / "a.bin").stat().st_nlink == 1
+    assert held(tmp_path) == []
+
+
+@pytest.mark.parametrize("lies_there", ["file", "folder", "link", "dangling link"])
+def test_nothing_that_lies_at_a_key_is_replaced_or_followed(
+    storage: LocalStorage, tmp_path: Path, lies_there: str
+) -> None:
+    path, outside = storage.root / "a.bin", tmp_path / "outside"
+    if lies_there == "folder":
+        path.mkdir()
+    elif lies_there == "file":
+        path.write_bytes(b"foreign")
+    else:
+        path.symlink_to(outside)
+        if lies_there == "link":
+            outside.write_bytes(b"foreign")
+    before = os.lstat(path)
+    ours = staged_with(storage, b"ours")
+    with pytest.raises(FileExistsError):
+        storage.commit(ours, "a.bin")
+    storage.delete("a.bin", ours.mark)
+    ours.close()
+    assert os.lstat(path).st_ino == before.st_ino
+    assert outside.exists() == (lies_there == "link")
+    if lies_there in {"file", "link"}:
+        assert path.read_bytes() == b"foreign"
+
+
+def test_a_mark_is_not_that_of_a_later_file_with_the_same_inode(storage: LocalStorage) -> None:
+    """Inode numbers are used again at once; what somebody puts at a key that a dead process had is not ours."""
+    ours = staged_with(storage, b"ours")
+    mark = ours.mark
+    storage.commit(ours, "a.bin")
+    ours.close()
+    # The same inode, as a file of another time would have it.
+    os.utime(storage.root / "a.bin", (1_000_000_000, 1_000_000_000))
+    storage.delete("a.bin", mark)
+    assert exists(storage, "a.bin")
+
+
+def test_a_mark_outlives_the_staged_file_and_the_process(storage: LocalStorage) -> None:
+    ours = staged_with(storage, b"ours")
+    mark = ours.mark
+    storage.commit(ours, "a.bin")
+    ours.close()
+    with storage.open("a.bin") as file:
+        file.read()
+    LocalStorage(storage.root).delete("a.bin", mark)
+    assert not exists(storage, "a.bin")
+
+
+def test_a_folder_emptied_by_somebody_is_made_anew(storage: LocalStorage) -> None:
+    (storage.root / ".staging").rmdir()
+    put(storage, "a.bin", b"x")
+    assert content_of(storage, "a.bin") == b"x"
+
+
+# ---- failures
+
+
+@pytest.mark.parametrize("number", FAILURES)
+def test_a_failing_write_is_told_by_its_number(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, number: int, tmp_path: Path
+) -> None:
+    ours = staged_with(storage, b"first")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", failing(number))
+        with pytest.raises(OSError, match=os.strerror(number)) as failed:
+            ours.write(b"second")
+    assert failed.value.errno == number
+    ours.close()
+    assert os.listdir(storage.root / ".staging") == []
+    assert held(tmp_path) == []
+
+
+def failing(number: int) -> Any:
+    def fail(*args: Any, **more: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("taken", [1, 7, 4096])
+def test_a_disk_that_takes_few_bytes_at_a_time_gets_them_all(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    real, content = os.write, bytes(range(256)) * 20
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: real(fd, data[:taken]))
+        put(storage, "a.bin", content)
+    assert content_of(storage, "a.bin") == content
+
+
+@pytest.mark.parametrize("number", FAILURES)
+def test_a_failing_link_leaves_nothing(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, number: int, tmp_path: Path
+) -> None:
+    ours = staged_with(storage, b"x")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", failing(number))
+        with pytest.raises(OSError, match=os.strerror(number)):
+            storage.commit(ours, "a.bin")
+    ours.close()
+    assert visible(tmp_path) == []
+    assert held(tmp_path) == []
+
+
+def test_a_full_disk_is_not_taken_for_a_file_system_without_tmpfile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = LocalStorage(tmp_path / "uploads")
+    forbid_tmpfile(monkeypatch, errno.ENOSPC)
+    with pytest.raises(OSError, match="No space"):
+        made.stage()
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS])
+def test_a_file_system_without_tmpfile_says_so_in_several_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    forbid_tmpfile(monkeypatch, number)
+    put(LocalStorage(tmp_path / "uploads"), "a.bin", b"x")
+    assert visible(tmp_path) == ["a.bin"]
+
+
+def test_a_check_fails_where_nothing_can_be_written(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "open", failing(errno.EROFS))
+    with pytest.raises(OSError, match="Read-only"):
+        storage.check()
+
+
+# ---- durability
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths behind every fsync, in order."""
+    real, paths = os.fsync, []
+
+    def fsync(fd: int) -> None:
+        paths.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return paths
+
+
+def test_a_batch_is_synced_in_one_round_each_file_once_each_folder_once(
+    storage: LocalStorage, synced: list[str]
+) -> None:
+    batch = [(staged_with(storage, b"x"), f"{number}.bin") for number in range(5)]
+    for ours, key in batch:
+        storage.commit(ours, key)
+    assert synced == []
+    storage.sync(batch)
+    assert len(synced) == 6
+    assert synced[-1] == str(storage.root), "the names last: they must not survive without the bytes"
+    for ours, _ in batch:
+        ours.close()
+
+
+def test_a_new_folder_is_synced_where_it_stands(storage: LocalStorage, synced: list[str]) -> None:
+    ours = staged_with(storage, b"x")
+    storage.commit(ours, "holiday/day 1/a.bin")
+    assert synced == [str(storage.root), str(storage.root / "holiday")]
+    ours.close()
+
+
+def test_nothing_is_synced_where_that_is_not_wanted(tmp_path: Path, synced: list[str]) -> None:
+    made = LocalStorage(tmp_path / "uploads", durable=False)
+    put(made, "holiday/a.bin", b"x")
+    assert synced == []
+
+
+def test_a_failing_sync_is_told(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = staged_with(storage, b"x")
+    storage.commit(ours, "a.bin")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(errno.EIO))
+        with pytest.raises(OSError, match="Input/output"):
+            storage.sync([(ours, "a.bin")])
+    ours.close()
+
+
+# ---- digests
+
+
+def test_without_a_digest_none_is_made(tmp_path: Path) -> None:
+    ours = staged_with(LocalStorage(tmp_path / "uploads", digest=False), b"x")
+    assert ours.sha256 is None
+    assert ours.size == 1
+    ours.close()
+
+
+def test_a_big_file_let_go_of_ends_its_thread(storage: LocalStorage) -> None:
+    import threading
+
+    before = set(threading.enumerate())
+    ours = staged_with(storage, *[bytes(1 << 20)] * 6)
+    assert len(set(threading.enumerate()) - before) == 1
+    ours.close()
+    assert set(threading.enumerate()) == before
+
+
+# ---- what a killed process leaves
+
+
+STAGES_AND_WAITS = """
+import errno, os, sys, time
+if sys.argv[2] == "named":
+    real = os.open
+    def without_tmpfile(path, flags, *args, **more):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "no")
+        return real(path, flags, *args, **more)
+    os.open = without_tmpfile
+from dropzone_app.storage import LocalStorage
+staged = LocalStorage(sys.argv[1]).stage()
+staged.write(b"half")
+print("staged", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("way", ["tmpfile", "named"])
+def test_only_the_left_overs_of_a_killed_process_are_removed(tmp_path: Path, way: str) -> None:
+    root = tmp_path / "uploads"
+    child = subprocess.Popen([sys.executable, "-c", STAGES_AND_WAITS, root, way], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout and child.stdout.readline() == b"staged\n"
+        made = LocalStorage(root)
+        foreign = root / ".staging" / "notes.txt"
+        foreign.write_text("a foreign file")
+        staging = [path for path in (root / ".staging").iterdir() if path != foreign]
+        assert len(staging) == (1 if way == "named" else 0)
+        made.clear_left_overs()
+        assert all(path.exists() for path in staging), "its process lives"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        made.clear_left_overs()
+        assert os.listdir(root / ".staging") == ["notes.txt"]
+        assert visible(tmp_path) == []
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+def test_a_staging_file_swept_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its making and its lock a staging file looks like one of a dead process."""
+    forbid_tmpfile(monkeypatch, errno.EOPNOTSUPP)
+    made = LocalStorage(tmp_path / "uploads")
+    real, sweeps = staged.fcntl.flock, []
+
+    def swept_first(fd: int, how: int) -> None:
+        if not sweeps:
+            sweeps.append(1)
+            LocalStorage(made.root).clear_left_overs()
+        real(fd, how)
+
+    monkeypatch.setattr(staged.fcntl, "flock", swept_first)
+    put(made, "a.bin", b"x")
+    assert sweeps
+    assert content_of(made, "a.bin") == b"x"
+
+
+# ---- its address
+
+
+def test_a_storage_is_opened_by_its_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = open_storage("file:here", durable=False, digest=False)
+    assert isinstance(made, LocalStorage)
+    assert (made.root, made.durable) == (tmp_path / "here", False)
+    assert open_storage(f"file:{tmp_path}/there").url("a.bin", filename="a.bin", expires=60) is None
+
+
+@pytest.mark.parametrize("url", ["", "uploads", "file:", "s4://bucket", "http://x"])
+def test_a_url_that_nobody_knows_stops_with_a_sentence(url: str) -> None:
+    with pytest.raises(SettingError, match=r"^UPLOADS_STORAGE must be a URL such as 'file:uploads'; it is "):
+        open_storage(url)
+
+
+def test_a_staged_file_is_of_the_storages_own_file_system(storage: LocalStorage) -> None:
+    ours = storage.stage()
+    assert isinstance(ours, StagedFile)
+    assert os.fstat(ours.fileno()).st_dev == storage.root.stat().st_dev
+    ours.close()
