@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from support import LiveServer
 
+from dropzone_app.intake.request import DRAIN_SECONDS
+
 BOUNDARY = "----engines"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 END = f"--{BOUNDARY}--\r\n".encode()
@@ -90,7 +92,8 @@ class Client:
 
     def has_answer(self) -> bool:
         """Whether something to read comes while nothing more is sent."""
-        return bool(select.select([self.socket], [], [], PATIENCE)[0])
+        # Less than the server's own patience with a refused body: what comes after that was no early answer.
+        return bool(select.select([self.socket], [], [], DRAIN_SECONDS / 2)[0])
 
     def half_close(self) -> None:
         """Say that nothing more will be sent, and listen."""
