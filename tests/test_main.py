@@ -3,6 +3,7 @@
 import http.cookiejar
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -148,8 +149,6 @@ def has_ipv6() -> bool:
 
 def test_many_open_files_are_allowed(live_server: Callable[..., LiveServer]) -> None:
     """Every part in flight is one; the usual limit is 1,024, and a server may have ten batches of a hundred."""
-    import resource
-
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     server = live_server()
     for pid in server.pids():
