@@ -59,7 +59,7 @@ test-unit: .venv/dev install ## Python alone: rules, storage, records, HTTP
 # name it passes having tested nothing.
 test-js: .venv/installed $(VENDOR)/dropzone-min.js ## The JavaScript modules in node
 	@echo "== JavaScript tests"
-	@files=$$(find tests/js -name '*.test.js') && test -n "$$files" && $(WITH_NODE) node --test $$files
+	@files=$$(find tests/js -name '*.test.js') && test -n "$$files" && $(WITH_NODE) node --test --test-reporter=spec $$files
 
 test-browser: .venv/dev node_modules/dev install test-programs ## The page in a real Chromium
 	@echo "== Browser tests"

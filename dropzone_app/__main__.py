@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import resource
+import signal
+import socket
 import sys
 
+from flask import Flask
 from granian import Granian
 from granian.constants import Interfaces
 
@@ -20,22 +24,30 @@ THREADS = 16
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until stopped; 1 with a sentence when a setting cannot be used."""
+    """Serve until stopped; 1 with a sentence when a setting or the address cannot be used."""
     parser = argparse.ArgumentParser(
         prog="python -m dropzone_app",
         description="Serve the upload page. Settings come from FLASK_… variables.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=5000, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=5000, help="port to listen on (default: %(default)s)")
     parser.add_argument(
-        "--workers", type=int, default=min(os.cpu_count() or 1, 4), help="processes (default: %(default)s)"
+        "--workers",
+        type=_workers,
+        default=min(os.cpu_count() or 1, 4),
+        help="processes (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     try:
         # Made once before any worker: a bad setting stops here, and the tables are there for all of them.
         app = create_app()
+        listen_on = _free_address(options.host, options.port)
     except SettingError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        reason = f"cannot be listened on: {error.strerror}"
+        print(f"{options.host}, port {options.port}, {reason}. Choose another with --port.", file=sys.stderr)
         return 1
     site: Site = app.extensions["uploads"]
     site.records.close()
@@ -48,9 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     # Our threads wait for slow clients and disks, not for a core: granian's advice on their number is for others.
     logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
     Granian(
-        "dropzone_app:create_app",
+        "dropzone_app.__main__:worker",
         factory=True,
-        address=options.host,
+        address=listen_on,
         port=options.port,
         interface=Interfaces.WSGI,
         workers=options.workers,
@@ -59,6 +71,38 @@ def main(arguments: list[str] | None = None) -> int:
         websockets=False,
     ).serve()
     return 0
+
+
+def worker() -> Flask:
+    """The app of one worker process."""
+    # Ctrl+C in a terminal reaches every process, and the parent ends its workers by itself: granian's worker
+    # may wait for ever when it is told twice at the same moment.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    return create_app()
+
+
+def _port(text: str) -> int:
+    return _number(text, "a port from 1 to 65535", 65_535)
+
+
+def _workers(text: str) -> int:
+    return _number(text, "a number of processes, at least 1", 1000)
+
+
+def _number(text: str, what: str, most: int) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return int(text)
+
+
+def _free_address(host: str, port: int) -> str:
+    """The IP address behind ``host``. OSError where nobody can listen there: granian would answer with a panic."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        # As granian will: a port is free although connections of the last server are still being closed.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+    return str(address[0])
 
 
 def _raise_descriptor_limit() -> None:

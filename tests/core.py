@@ -1,5 +1,6 @@
 """What the tests of the core share: apps and sites in a folder, multipart bodies, samples of every kind."""
 
+import errno
 import os
 import weakref
 from collections.abc import Iterable, Sequence
@@ -7,8 +8,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flask import Flask
 from hypothesis import settings
+from sqlalchemy import text
 from support import IN_CI
 from werkzeug.datastructures import FileStorage
 
@@ -108,8 +111,6 @@ def assert_nothing_is_kept(folder: Path, site: Site, *, foreign: Sequence[str] =
 
 def rows(site: Site) -> list[tuple[str, str]]:
     """(key, state) of every row, in any state."""
-    from sqlalchemy import text
-
     with site.records._engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text("SELECT key, state FROM files ORDER BY key"))]
 
@@ -172,6 +173,18 @@ def post(
         "CONTENT_TYPE": content_type,
     }
     return (client or app.test_client()).post(url, environ_overrides=overrides)
+
+
+def forbid_tmpfile(monkeypatch: pytest.MonkeyPatch, number: int = errno.EOPNOTSUPP) -> None:
+    """Answer as a file system that knows no `O_TMPFILE` does."""
+    real = os.open
+
+    def without_tmpfile(path: Any, flags: int, *args: Any, **more: Any) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(number, os.strerror(number), path)
+        return real(path, flags, *args, **more)
+
+    monkeypatch.setattr(os, "open", without_tmpfile)
 
 
 def fill(head: bytes, size: int = 2048) -> bytes:

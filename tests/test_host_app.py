@@ -27,6 +27,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
         app = Flask(name, **(options or {}))
         app.config.from_mapping(
             SECRET_KEY="s",
+            UPLOADS_DURABLE=False,
             UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
             UPLOADS_DATABASE=f"sqlite:///{tmp_path / 'app.sqlite'}",
             **config,

@@ -42,6 +42,7 @@ def host_app(tmp_path: Path, **config: Any) -> Flask:
     app = Flask("host")
     app.config.from_mapping(
         SECRET_KEY="s",
+        UPLOADS_DURABLE=False,
         UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
         UPLOADS_DATABASE="sqlite:///:memory:",
         WTF_CSRF_ENABLED=False,
@@ -351,7 +352,7 @@ _HEADERS = st.dictionaries(
 def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     """No tokens asked for, so that what is made up gets past the guard as well."""
     with visiting(tmp_path_factory.mktemp("open")) as visit:
-        visitor = visit(WTF_CSRF_ENABLED=False, UPLOADS_DURABLE=False)
+        visitor = visit(WTF_CSRF_ENABLED=False)
         visitor.store(("uuid", "known"), ("file", 'a b%"é.png', PNG))
         yield visitor
 

@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from contract_storage import StorageContract, content_of, exists, put, staged_with
-from core import held, visible
+from core import forbid_tmpfile, held, visible
 from support import missing
 
 from dropzone_app import SettingError
@@ -23,7 +24,7 @@ FAILURES = [errno.ENOSPC, errno.EIO, errno.EDQUOT]
 def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
     """Both ways to stage: a file without a name, and the fallback where the file system knows none."""
     if request.param == "named":
-        forbid_tmpfile(monkeypatch, errno.EOPNOTSUPP)
+        forbid_tmpfile(monkeypatch)
     made = LocalStorage(tmp_path / "uploads")
     probe = made.stage()
     is_named = probe.path is not None
@@ -31,17 +32,6 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     if request.param == "tmpfile" and is_named:
         missing("The file system of the temporary folder has no O_TMPFILE.")
     return made
-
-
-def forbid_tmpfile(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    real = os.open
-
-    def without_tmpfile(path: Any, flags: int, *args: Any, **more: Any) -> int:
-        if flags & os.O_TMPFILE == os.O_TMPFILE:
-            raise OSError(number, os.strerror(number), path)
-        return real(path, flags, *args, **more)
-
-    monkeypatch.setattr(os, "open", without_tmpfile)
 
 
 class TestContract(StorageContract):
@@ -265,8 +255,6 @@ def test_without_a_digest_none_is_made(tmp_path: Path) -> None:
 
 
 def test_a_big_file_let_go_of_ends_its_thread(storage: LocalStorage) -> None:
-    import threading
-
     before = set(threading.enumerate())
     ours = staged_with(storage, *[bytes(1 << 20)] * 6)
     assert len(set(threading.enumerate()) - before) == 1
@@ -322,7 +310,7 @@ def test_a_staging_file_swept_before_it_was_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its making and its lock a staging file looks like one of a dead process."""
-    forbid_tmpfile(monkeypatch, errno.EOPNOTSUPP)
+    forbid_tmpfile(monkeypatch)
     made = LocalStorage(tmp_path / "uploads")
     real, sweeps = staged.fcntl.flock, []
 

@@ -445,6 +445,7 @@ def host_visitor(tmp_path: Path, upload_set: UploadSet) -> Visitor:
     app = Flask("host")
     app.config.from_mapping(
         SECRET_KEY="s",
+        UPLOADS_DURABLE=False,
         UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
         UPLOADS_DATABASE="sqlite:///:memory:",
     )

@@ -21,6 +21,7 @@ from core import (
     codes,
     commit,
     file_part,
+    forbid_tmpfile,
     form_body,
     held,
     keys,
@@ -579,17 +580,6 @@ def add_and_commit(batch: Any, parts: list[tuple[str, bytes]]) -> None:
     for index, (filename, content) in enumerate(parts):
         batch.add(f"file[{index}]", FileStorage(BytesIO(content), filename, f"file[{index}]"))
     batch.commit()
-
-
-def forbid_tmpfile(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.open
-
-    def without_tmpfile(path: Any, flags: int, *args: Any, **more: Any) -> int:
-        if flags & os.O_TMPFILE == os.O_TMPFILE:
-            raise OSError(errno.EOPNOTSUPP, "no")
-        return real(path, flags, *args, **more)
-
-    monkeypatch.setattr(os, "open", without_tmpfile)
 
 
 BREAKS = {

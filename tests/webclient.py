@@ -28,7 +28,7 @@ def encode(*items: Item) -> bytes:
     body = b""
     for name, *rest in items:
         disposition = f'form-data; name="{name}"'
-        content = rest[-1] if isinstance(rest[-1], bytes) else rest[-1].encode()
+        content = rest[-1] if isinstance(rest[-1], bytes) else str(rest[-1]).encode()
         if len(rest) == 2:
             assert isinstance(rest[0], str)
             filename = rest[0].replace('"', "%22")
@@ -117,6 +117,8 @@ def make_app(folder: Path, **config: Any) -> Flask:
             "UPLOADS_STORAGE": f"file:{folder / 'uploads'}",
             "UPLOADS_DATABASE": f"sqlite:///{folder / 'instance' / 'app.sqlite'}",
             "SECRET_KEY": "a key for tests",
+            # What is answered does not depend on it, and a disk that others use too makes tests wait.
+            "UPLOADS_DURABLE": False,
             **config,
         }
     )

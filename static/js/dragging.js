@@ -4,8 +4,8 @@ function carriesFiles(event) {
 }
 
 /**
- * Marks `root` with `data-uploads-dragging` while files are dragged over the window, and hands what is dropped
- * on `target` to `drop`. A drag without files changes nothing.
+ * Marks `root` with `data-uploads-dragging` while files are dragged over the window, and hands what is
+ * dropped on `target` to `drop`. A drag without files changes nothing.
  *
  * @param {HTMLElement} root
  * @param {EventTarget} target

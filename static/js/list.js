@@ -83,9 +83,23 @@ export class List {
   remove(entry) {
     const row = this.rows.get(entry);
     if (!row) return;
-    this.previews.forget(row.element);
-    row.element.remove();
+    const { element } = row;
+    if (element.contains(document.activeElement)) this.neighbour(element)?.focus();
+    this.previews.forget(element);
+    element.remove();
     this.element.hidden = this.element.childElementCount === 0;
+  }
+
+  /**
+   * Where the focus goes when a row leaves with it.
+   *
+   * @param {HTMLElement} element
+   * @returns {HTMLElement | null}
+   */
+  neighbour(element) {
+    const row = element.nextElementSibling ?? element.previousElementSibling;
+    if (row instanceof HTMLElement) return focusable(row);
+    return this.element.parentElement?.querySelector("button") ?? null;
   }
 }
 
@@ -169,11 +183,13 @@ class Row {
       retry.classList.add("uploads-retry");
       buttons.push(retry);
     }
-    const open = ["waiting", "sending", "checking"].includes(entry.state);
-    if (open) buttons.push(cross(words.cancel, entry.name, () => actions.cancel(entry)));
-    else if (entry.state !== "stored") buttons.push(cross(words.remove, entry.name, () => actions.remove(entry)));
+    if (["waiting", "sending", "checking"].includes(entry.state)) {
+      buttons.push(cross(words.cancel, entry.name, () => actions.cancel(entry)));
+    } else if (entry.state !== "stored") {
+      buttons.push(cross(words.remove, entry.name, () => actions.remove(entry)));
+    }
     this.buttons.replaceChildren(...buttons);
-    if (hadFocus) buttons[0]?.focus();
+    if (hadFocus) (buttons[0] ?? focusable(this.element)).focus();
   }
 
   drawProblem() {
@@ -187,7 +203,8 @@ class Row {
     }
     thumb.setAttribute("role", "button");
     thumb.setAttribute("tabindex", "0");
-    thumb.setAttribute("aria-label", `Why ${entry.name} ${entry.state === "refused" ? "was refused" : "failed"}`);
+    const what = entry.state === "refused" ? "was refused" : "failed";
+    thumb.setAttribute("aria-label", `Why ${entry.name} ${what}`);
     this.removeTooltip = addTooltip(thumb, this.element, entry.sentence);
   }
 
@@ -201,6 +218,16 @@ class Row {
     this.thumb.replaceChildren(image);
     this.element.classList.replace("dz-file-preview", "dz-image-preview");
   }
+}
+
+/**
+ * The element, made able to hold the focus that would get lost otherwise.
+ *
+ * @param {HTMLElement} element
+ */
+function focusable(element) {
+  element.tabIndex = -1;
+  return element;
 }
 
 /**

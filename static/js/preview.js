@@ -3,7 +3,7 @@ const AT_ONCE = 2;
 const LARGEST = 40_000_000;
 const PICTURES = /^image\/(jpeg|png|gif|webp|avif|bmp)$/;
 
-/** Small pictures of files that were not sent yet: only of those in view, a few at a time, freed when done. */
+/** Small pictures of files that were not sent yet: only of those in view, a few at a time. */
 export class Previews {
   constructor() {
     /** @type {{file: File, ready: (url: string) => void}[]} */

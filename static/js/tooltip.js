@@ -43,8 +43,11 @@ export function addTooltip(anchor, parent, text) {
     if (event.key === "Escape") hide();
   };
 
-  const on = (/** @type {HTMLElement} */ element, /** @type {string} */ type, /** @type {() => void} */ act) =>
-    element.addEventListener(type, act, { signal: gone.signal });
+  const on = (
+    /** @type {HTMLElement} */ element,
+    /** @type {string} */ type,
+    /** @type {() => void} */ act,
+  ) => element.addEventListener(type, act, { signal: gone.signal });
   on(anchor, "pointerenter", show);
   on(anchor, "pointerleave", leave);
   on(tip, "pointerenter", show);

@@ -361,9 +361,11 @@ export class BatchUploader {
   async dropUnreadable(entries) {
     const read = await Promise.allSettled(entries.map(({ file }) => file.slice(0, 1).arrayBuffer()));
     if (read.every(({ status }) => status === "fulfilled")) return false;
+    const gone = sentence(this.options.messages, "unreadable");
     read.forEach(({ status }, index) => {
-      if (status === "fulfilled") this.again(entries[index]);
-      else this.settle(entries[index], { state: "refused", sentence: sentence(this.options.messages, "unreadable") });
+      const entry = entries[index];
+      if (status === "rejected") this.settle(entry, { state: "refused", sentence: gone });
+      else if (OPEN.has(entry.state)) this.again(entry);
     });
     return true;
   }
@@ -422,6 +424,8 @@ export class BatchUploader {
    * @param {Verdict} verdict
    */
   settle(entry, verdict) {
+    // A person may have cancelled it while the answer was read.
+    if (!OPEN.has(entry.state)) return;
     const { dropzone } = this;
     const { file } = entry;
     if (verdict.state === "stored") {
@@ -457,6 +461,6 @@ export class BatchUploader {
  *
  * @param {Entry} entry
  */
-function weight(entry) {
-  return OPEN.has(entry.state) || entry.state === "stored" ? Math.max(entry.size, LEAST_WEIGHT) : LEAST_WEIGHT;
+function weight({ state, size }) {
+  return OPEN.has(state) || state === "stored" ? Math.max(size, LEAST_WEIGHT) : LEAST_WEIGHT;
 }

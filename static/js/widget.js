@@ -29,13 +29,12 @@ export function createWidget(Dropzone, element, options, owner) {
       super.init();
       this.options.init = init;
       // Dropzone's own listeners of these three count the whole list for every file.
-      for (const event of ["complete", "uploadprogress", "removedfile"]) {
-        this.off(event);
-        this.on(event, this.options[event]);
-      }
+      for (const event of ["complete", "uploadprogress", "removedfile"]) this.off(event);
+      // Before the default, which takes the row out of the page: whoever moves the focus needs it there.
+      this.on("removedfile", owner.removed);
+      for (const event of ["complete", "uploadprogress", "removedfile"]) this.on(event, this.options[event]);
       this.on("canceled", (/** @type {DropzoneFile} */ file) => this.emit("complete", file));
       this.on("addedfile", owner.added);
-      this.on("removedfile", owner.removed);
       return init.call(this);
     }
 

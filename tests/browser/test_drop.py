@@ -261,6 +261,18 @@ def test_the_page_can_be_used_by_keyboard_alone(upload_page: Page, good_files: l
     assert upload_page.evaluate("document.activeElement !== document.body"), "the focus was lost"
 
 
+def test_the_focus_stays_near_when_what_had_it_goes_away(upload_page: Page, mixed: list[Path]) -> None:
+    drop(upload_page, *mixed)
+    finished(upload_page, 10)
+    focused = "document.activeElement.closest('li')?.querySelector('[data-dz-name]').textContent"
+    names = list(states(upload_page))
+    place = names.index("binary.txt")
+    row(upload_page, "binary.txt").get_by_role("button", name="Remove file").press("Enter")
+    expect(upload_page.locator(".dz-preview")).to_have_count(9)
+    assert upload_page.evaluate(focused) == names[place + 1]
+    expect(upload_page.locator("[data-uploads-summary-words]")).to_have_text("7 stored, 2 refused.")
+
+
 def test_while_files_are_dragged_over_the_window_the_page_says_so(
     upload_page: Page, good_files: list[Path]
 ) -> None:

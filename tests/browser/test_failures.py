@@ -138,9 +138,10 @@ def test_when_the_server_is_gone_the_files_fail_honestly_and_retry_stores_each_o
     before = page.evaluate("document.querySelector('.dropzone').dropzone.files.map((f) => f.upload.uuid)")
     server.start()
     for path in files:
-        row(page, path.name).get_by_role("button", name="Retry").click()
+        row(page, path.name).get_by_role("button", name="Retry").press("Enter")
     assert finished(page, 3)["stored"] == 3
     expect(page.locator(".dz-error")).to_have_count(0)
+    assert page.evaluate("document.activeElement.closest('.dz-preview') !== null"), "the focus was lost"
     assert sorted(file["uuid"] for file in listed(page)) == sorted(before)
 
 

@@ -126,6 +126,7 @@ def test_without_javascript_the_plain_form_uploads_and_tells_what_became_of_each
     link = rows.filter(has_text="good.png").get_by_role("link", name="Open").get_attribute("href")
     assert page.request.get(urljoin(page.url, link)).body() == good.read_bytes()
     page.get_by_role("link", name="Back").click()
+    page.wait_for_url(server.url + "/")
     expect(page.locator("[data-uploads-files-list] > li")).to_have_count(1)
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import select
 import socket
 import struct
 import urllib.request
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from support import LiveServer
+
+from dropzone_app.intake.request import DRAIN_SECONDS
 
 BOUNDARY = "----engines"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -88,9 +89,13 @@ class Client:
             headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, headers, response.read().decode())
 
-    def has_answer(self) -> bool:
-        """Whether something to read comes while nothing more is sent."""
-        return bool(select.select([self.socket], [], [], PATIENCE)[0])
+    def read_early(self) -> Answer:
+        """The answer, whole, while nothing more is sent. TimeoutError where the server waits for more."""
+        # Less than the server's own patience with a refused body: what comes after that was no early answer.
+        self.socket.settimeout(DRAIN_SECONDS / 2)
+        answer = self.read()
+        self.socket.settimeout(PATIENCE)
+        return answer
 
     def half_close(self) -> None:
         """Say that nothing more will be sent, and listen."""

@@ -35,7 +35,11 @@ test("a token without a lifetime never grows old", async () => {
 
 test("many who ask at once cause one request", async () => {
   const token = new CsrfToken({ token: "", url: "/csrf-token" });
-  assert.deepEqual(await Promise.all([token.fresh(), token.fresh(), token.fresh()]), ["new 1", "new 1", "new 1"]);
+  assert.deepEqual(await Promise.all([token.fresh(), token.fresh(), token.fresh()]), [
+    "new 1",
+    "new 1",
+    "new 1",
+  ]);
   assert.equal(asked, 1);
 });
 

@@ -34,7 +34,12 @@ test("placeholders are filled, and a missing value is seen", () => {
 });
 
 test("a name is split so that its ending stays, and nothing of it is lost", () => {
-  for (const name of ["short.txt", "a very long name of a picture.jpeg", "👩‍👩‍👧 family at the sea.png", "x".repeat(99)]) {
+  for (const name of [
+    "short.txt",
+    "a very long name of a picture.jpeg",
+    "👩‍👩‍👧 family at the sea.png",
+    "x".repeat(99),
+  ]) {
     assert.equal(splitName(name).join(""), name);
   }
   assert.equal(splitName("a very long name of a picture.jpeg")[1], "ure.jpeg");
@@ -53,5 +58,8 @@ test("times are told as people tell them", () => {
 
 test("the outcome names only what happened", () => {
   assert.equal(outcome({ stored: 7, refused: 3, failed: 0, cancelled: 0 }), "7 stored, 3 refused");
-  assert.equal(outcome({ stored: 1000, refused: 0, failed: 2, cancelled: 1 }), "1,000 stored, 2 failed, 1 cancelled");
+  assert.equal(
+    outcome({ stored: 1000, refused: 0, failed: 2, cancelled: 1 }),
+    "1,000 stored, 2 failed, 1 cancelled",
+  );
 });

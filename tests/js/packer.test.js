@@ -43,7 +43,10 @@ test("a full request can leave before the rest is known, a part-filled one waits
 test("every file leaves exactly once, in any mixture", () => {
   const sizes = Array.from({ length: 2000 }, (_, index) => (index * 7919) % 130);
   const requests = packed(sizes, { maxParts: 50, maxBytes: 1000 });
-  assert.deepEqual(requests.flat().sort((a, b) => a - b), [...sizes].sort((a, b) => a - b));
+  assert.deepEqual(
+    requests.flat().sort((a, b) => a - b),
+    [...sizes].sort((a, b) => a - b),
+  );
   for (const request of requests) {
     assert.ok(request.length <= 50);
     assert.ok(request.length === 1 || request.reduce((sum, size) => sum + size, 0) <= 1000);

@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { verdicts } from "../../static/js/verdicts.js";
 
-const PARTS = ["a.png", "b.png", "c.png"].map((name, index) => ({ key: `file[${index}]`, uuid: `u${index}`, name }));
+const PARTS = ["a.png", "b.png", "c.png"].map((name, index) => ({
+  key: `file[${index}]`,
+  uuid: `u${index}`,
+  name,
+}));
 
 const answer = (given) => ({
   kind: "answer",
@@ -16,12 +20,16 @@ const answer = (given) => ({
 });
 const json = (body, given = {}) => answer({ type: "application/json", text: JSON.stringify(body), ...given });
 const states = (given, parts = PARTS) => verdicts(given, parts).map(({ state }) => state);
-const perPart = (lines, given = {}) => answer({ status: 422, perPart: true, text: lines.join("\n") + "\n", ...given });
+const perPart = (lines, given = {}) =>
+  answer({ status: 422, perPart: true, text: lines.join("\n") + "\n", ...given });
 
 test("stored is only what the answer names by its uuid", () => {
   const files = [{ uuid: "u2" }, { uuid: "u0" }];
   const found = verdicts(json({ success: true, files }), PARTS);
-  assert.deepEqual(found.map(({ state }) => state), ["stored", "failed", "stored"]);
+  assert.deepEqual(
+    found.map(({ state }) => state),
+    ["stored", "failed", "stored"],
+  );
   assert.deepEqual(found[0].file, { uuid: "u0" });
   assert.match(found[1].sentence, /did not confirm/);
 });
@@ -57,7 +65,11 @@ test("in a per-part text a part whose key opens no line was stored", () => {
 });
 
 test("keys are told apart to the last digit", () => {
-  const parts = Array.from({ length: 12 }, (_, index) => ({ key: `file[${index}]`, uuid: `u${index}`, name: "n" }));
+  const parts = Array.from({ length: 12 }, (_, index) => ({
+    key: `file[${index}]`,
+    uuid: `u${index}`,
+    name: "n",
+  }));
   const found = states(perPart(['file[11] "n": no.', "The other 11 files were stored."]), parts);
   assert.equal(found.filter((state) => state === "stored").length, 11);
   assert.equal(found[11], "refused");
@@ -65,9 +77,16 @@ test("keys are told apart to the last digit", () => {
 });
 
 test("names with quotes and colons, and shortened ones, leave the sentence whole", () => {
-  const parts = [{ key: "file[0]", uuid: "x", name: 'a": b.png' }, { key: "file[1]", uuid: "y", name: "l".repeat(90) }];
+  const parts = [
+    { key: "file[0]", uuid: "x", name: 'a": b.png' },
+    { key: "file[1]", uuid: "y", name: "l".repeat(90) },
+  ];
   const found = verdicts(
-    perPart(['file[0] "a": b.png": too "big": no.', `file[1] "${"l".repeat(59)}…": no.`, "No file was stored."]),
+    perPart([
+      'file[0] "a": b.png": too "big": no.',
+      `file[1] "${"l".repeat(59)}…": no.`,
+      "No file was stored.",
+    ]),
     parts,
   );
   assert.equal(found[0].sentence, 'Too "big": no.');
@@ -76,7 +95,11 @@ test("names with quotes and colons, and shortened ones, leave the sentence whole
 
 test("the closing line may be in any language, but without it the text was cut off", () => {
   const line = 'file[0] "a.png": nein.';
-  assert.deepEqual(states(perPart([line, "Die anderen 2 Dateien sind gespeichert."])), ["refused", "stored", "stored"]);
+  assert.deepEqual(states(perPart([line, "Die anderen 2 Dateien sind gespeichert."])), [
+    "refused",
+    "stored",
+    "stored",
+  ]);
   assert.deepEqual(states(perPart([line])), ["failed", "failed", "failed"]);
 });
 
@@ -92,7 +115,11 @@ test("a part alone in its request was refused by any text, also with the header"
 
 test("what time or a sign-in can cure is no refusal of the file", () => {
   for (const status of [401, 408, 429, 500, 502, 503, 504, 507]) {
-    assert.deepEqual(new Set(states(answer({ status, text: "Later." }))), new Set(["failed"]), String(status));
+    assert.deepEqual(
+      new Set(states(answer({ status, text: "Later." }))),
+      new Set(["failed"]),
+      String(status),
+    );
   }
   assert.deepEqual(new Set(states(answer({ status: 400, code: "csrf_session" }))), new Set(["failed"]));
   for (const status of [400, 403, 404, 409, 413, 415, 422]) {
