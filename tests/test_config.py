@@ -187,18 +187,18 @@ def test_what_holds_where_nothing_is_set() -> None:
     assert found.storage == "file:uploads"
     assert found.database == "sqlite:///instance/app.sqlite"
     assert found.durable and found.digest
-    assert found.types is None
-    assert found.max_file_size == 5_000_000_000
-    assert found.max_content_length == 5_000_000_000 + (1 << 20)
-    assert (found.max_total_size, found.max_files, found.max_parts) == (None, None, 100)
     assert found.field == "file"
+    rules = UploadSet("files").rules(found)
+    assert rules.extensions == DEFAULT_TYPES
+    assert rules.max_file_size == 5_000_000_000
+    assert (rules.max_total_size, rules.max_files, rules.max_parts) == (None, None, 100)
+    assert found.with_room_for(rules.max_file_size).max_content_length == 5_000_000_000 + (1 << 20)
 
 
-def test_the_body_limit_follows_the_file_limit_unless_it_is_set() -> None:
-    assert settings(UPLOADS_MAX_FILE_SIZE="10 MB").max_content_length == 10_000_000 + (1 << 20)
-    assert (
-        settings(UPLOADS_MAX_FILE_SIZE="10 MB", MAX_CONTENT_LENGTH="2 GB").max_content_length == 2_000_000_000
-    )
+def test_the_body_limit_follows_the_largest_file_unless_it_is_set() -> None:
+    assert settings().with_room_for(Size(10_000_000)).max_content_length == 10_000_000 + (1 << 20)
+    found = settings(MAX_CONTENT_LENGTH="2 GB").with_room_for(Size(10_000_000))
+    assert found.max_content_length == 2_000_000_000
 
 
 @pytest.mark.parametrize(

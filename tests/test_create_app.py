@@ -77,10 +77,10 @@ def test_paths_are_those_of_the_start_even_when_the_process_moves_on(
 def test_the_mapping_wins_over_the_environment_and_that_over_the_defaults(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert site(start()).settings.max_parts == 100
+    assert site(start()).rules["files"].max_parts == 100
     monkeypatch.setenv("FLASK_UPLOADS_MAX_PARTS", "7")
-    assert site(start()).settings.max_parts == 7
-    assert site(start(UPLOADS_MAX_PARTS=9)).settings.max_parts == 9
+    assert site(start()).rules["files"].max_parts == 7
+    assert site(start(UPLOADS_MAX_PARTS=9)).rules["files"].max_parts == 9
 
 
 def test_every_setting_can_come_from_the_environment(
@@ -101,12 +101,12 @@ def test_every_setting_can_come_from_the_environment(
     }.items():
         monkeypatch.setenv(f"FLASK_{name}", value)
     app = start()
-    settings = site(app).settings
+    settings, rules = site(app).settings, site(app).rules["files"]
     assert app.secret_key == "from the environment"
     assert not (folder / "data" / "secret_key").exists()
-    assert settings.types == ("png", "jpg", "odd")
-    assert (settings.max_file_size, settings.max_total_size) == (10_000_000, 500_000_000)
-    assert (settings.max_files, settings.max_parts) == (200, 20)
+    assert rules.extensions == ("png", "jpg", "odd")
+    assert (rules.max_file_size, rules.max_total_size) == (10_000_000, 500_000_000)
+    assert (rules.max_files, rules.max_parts) == (200, 20)
     assert settings.max_content_length == 12 * 1024**2
     assert (settings.durable, settings.digest) == (False, False)
     visitor = Visitor(app)
@@ -121,7 +121,7 @@ def test_a_size_may_be_bytes_or_words(start: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("FLASK_UPLOADS_MAX_FILE_SIZE", value)
     monkeypatch.setenv("FLASK_MAX_CONTENT_LENGTH", value)
     app = start()
-    assert site(app).settings.max_file_size == 10_000_000
+    assert site(app).rules["files"].max_file_size == 10_000_000
     assert app.config["MAX_CONTENT_LENGTH"] == 10_000_000
     assert len(Visitor(app).store(("file", "a.png", PNG))) == 1
 

@@ -182,13 +182,13 @@ def test_a_batch_of_thousands_is_no_trouble(records: Records) -> None:
 
 def test_what_is_reserved_exists_for_nobody(records: Records) -> None:
     (reserved,) = records.reserve([row()])
-    assert records.file(reserved.id, "me") is None
+    assert records.file(reserved.id) is None
     assert records.files("me", limit=10) == []
     assert list(records.everything()) == []
     assert records.retire(reserved.id, "me") is None
-    assert records.by_uuid("me", reserved.uuid) == reserved
+    assert records.reserved_or_stored(reserved.id) == reserved
     records.store([reserved.id])
-    assert records.file(reserved.id, "me") is not None
+    assert records.file(reserved.id) is not None
 
 
 def test_keys_are_numbered_in_the_table(records: Records) -> None:
@@ -259,14 +259,14 @@ def test_a_reservation_taken_back_frees_its_key_and_uuid(records: Records) -> No
 def test_what_is_stored_cannot_be_released(records: Records) -> None:
     (stored,) = store(records, row())
     records.release([stored.id])
-    assert records.file(stored.id, "me")
+    assert records.file(stored.id)
 
 
 def test_another_key_is_given_where_a_foreign_file_lies(records: Records) -> None:
     (reserved,) = records.reserve([row("holiday/a.txt")])
     moved = records.rekey(reserved)
     assert moved.key.startswith("holiday/a_") and moved.key.endswith(".txt")
-    assert records.by_uuid("me", reserved.uuid) == moved
+    assert records.reserved_or_stored(reserved.id) == moved
 
 
 # ---- what survives
@@ -303,9 +303,9 @@ def test_readers_do_not_wait_for_a_writer(tmp_path: Path, records: Records) -> N
     other = Records(f"sqlite:///{tmp_path}/app.sqlite")
     with other._write() as connection:
         connection.execute(text("UPDATE files SET filename = 'changed'"))
-        found = records.file(stored.id, "me")
+        found = records.file(stored.id)
         assert found and found.filename == "a.txt"
-    found = records.file(stored.id, "me")
+    found = records.file(stored.id)
     assert found and found.filename == "changed"
     other.close()
 
@@ -374,12 +374,11 @@ def test_files_are_listed_newest_first_and_page_by_page(records: Records) -> Non
     assert [record.id for record in found] == [record.id for record in expected]
 
 
-def test_a_file_is_its_owners_alone(records: Records) -> None:
+def test_a_file_knows_its_owner(records: Records) -> None:
     (stored,) = store(records, row())
-    assert records.file(stored.id, "me")
-    for nobody in ("someone else", "", None):
-        assert records.file(stored.id, nobody) is None
-    assert records.file("0" * 32, "me") is None
+    found = records.file(stored.id)
+    assert found and found.owner == "me"
+    assert records.file("0" * 32) is None
 
 
 def test_a_retired_file_is_gone_for_everyone_and_its_uuid_is_free(records: Records) -> None:
@@ -388,7 +387,7 @@ def test_a_retired_file_is_gone_for_everyone_and_its_uuid_is_free(records: Recor
     retired = records.retire(stored.id, "me")
     assert retired and retired.key == "a.txt"
     assert records.retire(stored.id, "me") is None
-    assert records.file(stored.id, "me") is None
+    assert records.file(stored.id) is None
     assert list(records.everything()) == []
     assert records.reserve([row(uuid="u")])[0].key == "a_1.txt", "its bytes may still lie there"
     records.release([stored.id])
@@ -397,7 +396,7 @@ def test_a_retired_file_is_gone_for_everyone_and_its_uuid_is_free(records: Recor
 def test_text_of_every_script_comes_back_as_it_was(records: Records) -> None:
     wanted = replace(row('世界 😀\'s "file"; DROP TABLE files.txt'), path="Größe/день")
     (stored,) = store(records, wanted)
-    found = records.file(stored.id, "me")
+    found = records.file(stored.id)
     assert found and (found.key, found.filename, found.path) == (wanted.key, wanted.filename, wanted.path)
 
 

@@ -50,7 +50,7 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def all_or_none(tmp_path: Path) -> Site:
-    return site_of(make_app(tmp_path, UploadSet("files", batch="all")))
+    return site_of(make_app(tmp_path, UploadSet("files", batch="all", folder="")))
 
 
 # ---- verdicts
@@ -467,7 +467,7 @@ def test_once_a_part_is_stored_nothing_of_its_batch_can_fail(
         first = threading.Thread(target=commit, args=(site, ("a.txt", TXT)), kwargs={"uuid_0": "u"})
         first.start()
         assert linked.wait(10)
-        patch.setattr(site.records, "by_uuid", broken)
+        patch.setattr(site.records, "reserved_or_stored", broken)
         with pytest.raises(SQLAlchemyError, match="broken"):
             commit(site, ("a.txt", TXT), ("b.txt", TXT), uuid_0="u")
         go_on.set()
@@ -676,7 +676,7 @@ from core import commit, make_app, site_of
 from dropzone_app.storage import LocalStorage
 from sqlalchemy import text
 site = site_of(make_app(Path(sys.argv[1])))
-def die(*args):
+def die(*args, **options):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 DIES = {
