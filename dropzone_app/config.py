@@ -121,8 +121,9 @@ class Settings:
     max_content_length: Size
     #: The name of the file field, Dropzone's ``paramName``.
     field: str
+    #: The ``DROPZONE_…`` keys that somebody set.
+    dropzone: Mapping[str, Any]
     _config: Mapping[str, Any]
-    _dropzone: Mapping[str, Any]
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], dropzone: Mapping[str, Any] | None = None) -> Settings:
@@ -145,8 +146,8 @@ class Settings:
             digest=digest == "sha256",
             max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
+            dropzone=dict(dropzone or {}),
             _config=dict(config),
-            _dropzone=dict(dropzone or {}),
         )
 
     def with_room_for(self, largest: Size) -> Settings:
@@ -160,16 +161,12 @@ class Settings:
         own = _given(f"UPLOADED_{set_name.upper()}_{what}", self._config, parse)
         if own is not None or declared is not None:
             return own if own is not None else declared
-        dropzone = _given(f"DROPZONE_{what}", self._dropzone, _DROPZONE.get(what, parse))
+        dropzone = _given(f"DROPZONE_{what}", self.dropzone, _DROPZONE.get(what, parse))
         return dropzone if dropzone is not None else _given(f"UPLOADS_{what}", self._config, parse)
 
     def of_set(self, set_name: str, what: str) -> Any:
         """The value of ``UPLOADED_<SET>_X`` as it is; None where it is not set."""
         return self._config.get(f"UPLOADED_{set_name.upper()}_{what}")
-
-    def of_all(self, key: str) -> Any:
-        """The value of any key as it was at start."""
-        return self._config.get(key)
 
 
 def _given(key: str, config: Mapping[str, Any], parse: Callable[[str, object], _T]) -> _T | None:

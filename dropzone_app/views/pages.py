@@ -16,6 +16,23 @@ from ..uploads import UploadSet
 from . import files
 from .base import owner, site
 
+#: Flask-Dropzone's keys for what the page says and waits for, and Dropzone's options that they stand for.
+_DROPZONE_OPTIONS = {
+    "DROPZONE_TIMEOUT": "timeout",
+    "DROPZONE_DEFAULT_MESSAGE": "dictDefaultMessage",
+    "DROPZONE_INVALID_FILE_TYPE": "dictInvalidFileType",
+    "DROPZONE_FILE_TOO_BIG": "dictFileTooBig",
+    "DROPZONE_SERVER_ERROR": "dictResponseError",
+    "DROPZONE_BROWSER_UNSUPPORTED": "dictFallbackMessage",
+    "DROPZONE_MAX_FILE_EXCEED": "dictMaxFilesExceeded",
+    "DROPZONE_CANCEL_UPLOAD": "dictCancelUpload",
+    "DROPZONE_CANCEL_CONFIRMATION": "dictCancelUploadConfirmation",
+    "DROPZONE_UPLOAD_CANCELED": "dictUploadCanceled",
+    "DROPZONE_REMOVE_FILE": "dictRemoveFile",
+    "DROPZONE_PARALLEL_UPLOADS": "parallelUploads",
+    "DROPZONE_UPLOAD_MULTIPLE": "uploadMultiple",
+}
+
 #: Refusals that the browser can make by itself, with the server's words.
 _BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "too_many_files")
 
@@ -122,17 +139,9 @@ def zone_options(upload_set: UploadSet) -> dict[str, Any]:
 
 
 def dropzone_options() -> dict[str, Any]:
-    """Dropzone's own options from Flask-Dropzone's settings; limits come from the rules instead."""
-    config = current_app.config
-    options = {
-        "timeout": config.get("DROPZONE_TIMEOUT"),
-        "dictFallbackMessage": config.get("DROPZONE_BROWSER_UNSUPPORTED"),
-        "dictCancelUpload": config.get("DROPZONE_CANCEL_UPLOAD"),
-        "dictCancelUploadConfirmation": config.get("DROPZONE_CANCEL_CONFIRMATION"),
-        "dictRemoveFile": config.get("DROPZONE_REMOVE_FILE"),
-        "dictUploadCanceled": config.get("DROPZONE_UPLOAD_CANCELED"),
-    }
-    return {name: value for name, value in options.items() if value is not None}
+    """Dropzone's own options from those of Flask-Dropzone's keys that somebody set; limits come from the rules."""
+    chosen = site().settings.dropzone
+    return {option: chosen[key] for key, option in _DROPZONE_OPTIONS.items() if chosen.get(key) is not None}
 
 
 def _assets() -> Markup:
