@@ -48,11 +48,13 @@ screenshots: .venv/dev install test-programs ## Picture the page in its states i
 
 bench: .venv/dev install ## Measure uploads against the plain Flask way
 	$(VENV)/python benchmarks/upload.py
+	$(VENV)/python benchmarks/save.py
 
 ##@ The phases of `make test`
 .PHONY: test-unit test-js test-browser test-engines test-large check-wheel check-without-node
 test-unit: .venv/dev install ## Python alone: rules, storage, records, HTTP
 	@echo "== Unit and HTTP tests"
+	$(VENV)/python tests/peers/run_flask_reuploaded.py --fetch
 	$(PYTEST) -m "not browser and not engines and not large and not wheel"
 
 # The files are named because versions of node differ in what a folder means to `node --test`, and without any
