@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: Alternatives; each is a list of (offset, bytes) that must all be there.
 Signatures = tuple[tuple[tuple[int, bytes], ...], ...]
@@ -238,6 +239,7 @@ _KNOWN_TEXT = (
 )
 
 
+@lru_cache(1024)
 def kind_of(extension: str) -> Kind:
     """The kind behind an extension; one that is taken by its name where the table has none."""
     return KINDS.get(extension) or Kind(extension.upper(), "application/octet-stream", f"a .{extension} file")

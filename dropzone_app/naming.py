@@ -19,6 +19,8 @@ MAX_PATH = 1000
 
 # Characters that Windows forbids, and both slashes.
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|]')
+_SLASH = re.compile(r"[\\/]")
+_SPACES = re.compile(" {2,}")
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CLOCK\$|CONIN\$|CONOUT\$|COM[0-9¹²³]|LPT[0-9¹²³])", re.IGNORECASE)
 
 
@@ -43,8 +45,8 @@ def display_name(raw: str) -> str:
 
     Browsers of old send whole paths, and any client can. ``""`` where nothing usable is left.
     """
-    name = _printable(re.split(r"[\\/]", raw)[-1]).strip(" ")
-    name = re.sub(" {2,}", " ", name)
+    name = _printable(_SLASH.split(raw)[-1]).strip(" ")
+    name = _SPACES.sub(" ", name)
     if not name.strip(". ") or not any(character.isalnum() or character > "\x7f" for character in name):
         return ""
     # 255 characters and 255 bytes are both common limits; the record keeps what the storage can.

@@ -6,6 +6,7 @@ Times are microseconds since 1970, UTC. Any failure of the database is :class:`s
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +140,6 @@ class Records:
     def __init__(self, url: str, *, durable: bool = True) -> None:
         """Connect to ``url`` and make the tables; SettingError where that cannot be."""
         self.durable = durable
-        # SQLite has one writer. Threads queue here, fairly, instead of polling its lock.
-        self._writing = threading.Lock()
         try:
             self._engine = _engine(url)
             # As a writer: workers that start together would find the same table missing.
@@ -154,6 +154,7 @@ class Records:
             raise SettingError(
                 f"UPLOADS_DATABASE: {self} cannot be used: {error.__cause__ or error}."
             ) from error
+        self._writing = _Turn(self._engine.url.database)
         self._insert = _Prepared(self._engine, upsert(_files).on_conflict_do_nothing())
         self._store = _Prepared(
             self._engine,
@@ -385,6 +386,34 @@ def _place(record: Record) -> str:
     return f"{record.storage}/{record.key}"
 
 
+class _Turn:
+    """Writers of SQLite wait here for each other, threads and processes alike, in order and without polling.
+
+    What excludes is SQLite's own lock; this only queues. Where the folder cannot be locked (some network
+    file systems) or the descriptor is shared (workers forked after it was opened), SQLite's polling remains.
+    """
+
+    def __init__(self, database: str | None) -> None:
+        self._thread = threading.Lock()
+        self._folder = os.path.dirname(database) if database and database != ":memory:" else None
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        self._thread.acquire()
+        with contextlib.suppress(OSError):
+            if self._folder and self._fd < 0:
+                # The folder: closing a descriptor of the database itself would drop SQLite's locks.
+                self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if self._fd >= 0:
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            if self._fd >= 0:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._thread.release()
+
+
 class _Prepared:
     """A statement for many rows, compiled once: for ten rows that costs Core more than running it costs SQLite."""
 
@@ -392,13 +421,13 @@ class _Prepared:
         compiled = statement.compile(dialect=engine.dialect)
         self._sql = str(compiled)
         self._names: Sequence[str] = compiled.positiontup
-        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
+        self._fixed = dict(compiled.params)
+        self._values = itemgetter(*self._names)
 
     def run(self, connection: Connection, rows: Iterable[dict[str, Any]]) -> int:
         """Run it for each of ``rows``; how many rows of the table it changed."""
-        filled = [{**self._fixed, **row} for row in rows]
         return connection.exec_driver_sql(
-            self._sql, [tuple(row.get(name) for name in self._names) for row in filled]
+            self._sql, [self._values({**self._fixed, **row}) for row in rows]
         ).rowcount
 
 
@@ -426,6 +455,8 @@ def _engine(url: str) -> Engine:
     def connected(connection: Any, _: Any) -> None:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous=NORMAL")
+        # A checkpoint waits for the disk, behind all that was just uploaded: seldom is better. 32 MB of log at most.
+        connection.execute("PRAGMA wal_autocheckpoint=8000")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

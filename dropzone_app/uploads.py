@@ -286,7 +286,7 @@ class Batch:
         self._storage = site.storage_of(upload_set)
         self._records = site.records
         self._owner = owner
-        self._form = form or {}
+        self._form = dict((form or {}).items())
         self._entries: list[_Entry] = []
 
     @property

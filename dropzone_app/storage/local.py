@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from ..config import SettingError
 from .staged import StagedFile, left_over, mark_of, start_writeback
+
+# What no key may have, looked for between slashes: empty, "." and ".." segments, a dot in front of all, "\\", NUL.
+_UNSAFE = re.compile(r"//|/\.\.?/|^/\.|[\\\0]")
 
 #: All of ours in the root that is no stored file.
 STAGING = ".staging"
@@ -28,6 +32,7 @@ class LocalStorage:
         nothing of ours lies in it unless its file system cannot do without.
         """
         self.root = Path(root).absolute()
+        self._prefix = os.path.join(self.root, "")
         self.durable = durable
         self._digest = digest
         self._staging = self.root / STAGING
@@ -62,11 +67,11 @@ class LocalStorage:
         try:
             self._link(staged, path)
         except FileNotFoundError:
-            self._make_folders(path.parent)
+            self._make_folders(Path(path).parent)
             self._link(staged, path)
         return key
 
-    def _link(self, staged: StagedFile, path: Path) -> None:
+    def _link(self, staged: StagedFile, path: str) -> None:
         """Give the staged file its name. A link is atomic and never replaces what is there."""
         if staged.path is not None:
             os.link(staged.path, path)
@@ -89,14 +94,15 @@ class LocalStorage:
             return
         pairs = list(committed)
         files = [staged.fileno() for staged, _ in pairs]
-        folders = {self._path(key).parent for _, key in pairs}
+        folders = {os.path.dirname(self._path(key)) for _, key in pairs}
         # All writing begins before the first wait: the disk sees one round, not one after another.
         for fd in files:
             start_writeback(fd)
-        for fd in files:
-            os.fsync(fd)
+        # The folder first: its journal entry holds the new files too, and the waits for them become short.
         for folder in folders:
             _sync_folder(folder)
+        for fd in files:
+            os.fsync(fd)
 
     def open(self, key: str) -> BinaryIO:
         try:
@@ -108,7 +114,7 @@ class LocalStorage:
         path = self._path(key)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             if mark is None or mark == mark_of(os.lstat(path)):
-                path.unlink()
+                Path(path).unlink()
 
     def url(self, key: str, *, filename: str, expires: int) -> str | None:
         return None
@@ -124,14 +130,11 @@ class LocalStorage:
         for path in left_over(self._staging):
             path.unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
+    def _path(self, key: str) -> str:
         """Where ``key`` lies. ValueError for one that would leave the root or enter what is ours."""
-        segments = key.split("/")
-        if any(not s or s in {".", ".."} or "\0" in s or "\\" in s for s in segments) or segments[
-            0
-        ].startswith("."):
+        if _UNSAFE.search(f"/{key}/"):
             raise ValueError("not a key of this storage")
-        return self.root.joinpath(*segments)
+        return f"{self._prefix}{key}"
 
 
 def _sync_folder(folder: str | Path) -> None:

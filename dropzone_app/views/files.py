@@ -28,8 +28,8 @@ _INLINE = re.compile(
 )
 
 
-def file_fields(record: Record) -> dict[str, Any]:
-    """A File of the HTTP contract."""
+def file_fields(record: Record, root: str = "") -> dict[str, Any]:
+    """A File of the HTTP contract. ``root``: the path of all files, for a caller that asks for many."""
     created = datetime.fromtimestamp(record.created / 1_000_000, UTC)
     return {
         "id": record.id,
@@ -42,7 +42,7 @@ def file_fields(record: Record) -> dict[str, Any]:
         "type": record.type,
         "sha256": record.sha256,
         "created": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "url": f"{url_for('uploads.files')}/{record.id}/{quote(record.filename, safe='')}",
+        "url": f"{root or url_for('uploads.files')}/{record.id}/{quote(record.filename, safe='')}",
         "thumbnail": None,
     }
 
@@ -70,7 +70,8 @@ def newest(cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]
     found = site().records.files(owner(), limit=PAGE + 1, after=after)
     page = found[:PAGE]
     more = f"{page[-1].created}-{page[-1].id}" if len(found) > PAGE else None
-    return [file_fields(record) for record in page], more
+    root = url_for("uploads.files")
+    return [file_fields(record, root) for record in page], more
 
 
 def file(id: str, filename: str) -> Response:

@@ -45,7 +45,8 @@ def answer(batch: Batch) -> BaseResponse:
 def _answer(batch: Batch) -> Response:
     refused = refusal(batch.verdicts)
     if refused is None:
-        stored = [file_fields(verdict.record) for verdict in batch.verdicts if verdict.record]
+        root = url_for("uploads.files")
+        stored = [file_fields(verdict.record, root) for verdict in batch.verdicts if verdict.record]
         response = jsonify(success=True, files=stored)
         response.status_code = 201
         return response
