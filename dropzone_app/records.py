@@ -24,6 +24,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Engine,
@@ -79,13 +80,16 @@ _files = Table(
     Column("size", BigInteger, nullable=False),
     Column("type", String(100), nullable=False),
     Column("sha256", String(64)),
+    # Whether its set keeps the same bytes only once for an owner.
+    Column("once", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
     # Who is committing, and the mark of the staged file: what a dead process left can be told from what is not ours.
     Column("process", String(200)),
     Column("mark", String(100)),
     UniqueConstraint("owner", "uuid"),
     UniqueConstraint("storage", "key"),
-    Index("files_by_digest", "owner", "sha256"),
+    # Only where a set tells duplicates: digests are random, and each would dirty a page of its own.
+    Index("files_by_digest", "owner", "sha256", sqlite_where=text("once")),
     Index("files_of_owner", "owner", "created", "id"),
 )
 # The next number of a name that is taken: a second image.jpg costs as much as the ten-thousandth.
@@ -121,6 +125,7 @@ class Record:
     sha256: str | None
     created: int
     storage: str = ""
+    once: bool = False
     mark: str | None = None
     state: str = COMMITTING
 
@@ -186,16 +191,16 @@ class Records:
 
     # ---- the two steps of a commit
 
-    def reserve(self, wanted: Sequence[Record], *, unique: bool = False) -> list[Record]:
+    def reserve(self, wanted: Sequence[Record]) -> list[Record]:
         """Put rows in state ``committing``, each with a key of its own, in one transaction.
 
         A row whose (owner, uuid) is there already is not put: the row that is there comes back in its place,
-        with its own id; with ``unique`` also a row whose owner has the same bytes in the same set. A key that
-        is taken gets a number: ``photo.jpg``, ``photo_1.jpg``, …
+        with its own id; of rows to be stored ``once`` also one whose owner has the same bytes in the same set. A key
+        that is taken gets a number: ``photo.jpg``, ``photo_1.jpg``, …
         """
         reserved: dict[str, Record] = {}
         with self._write() as connection:
-            if unique:
+            if wanted and wanted[0].once:
                 reserved |= self._same_bytes(connection, wanted)
             self._put(connection, [row for row in wanted if row.id not in reserved], reserved)
             for attempt in range(_NUMBERED_TRIES + 1):
@@ -220,7 +225,7 @@ class Records:
         """Those of ``rows`` whose bytes are there or come earlier among them, with the one that has them."""
         digests = {row.sha256 for row in rows}
         found = connection.execute(
-            select(_files).where(_files.c.owner == rows[0].owner, _files.c.sha256.in_(digests))
+            select(_files).where(_files.c.owner == rows[0].owner, _files.c.sha256.in_(digests), text("once"))
         ).mappings()
         known = {(row["set"], row["sha256"]): _record(row) for row in found}
         same: dict[str, Record] = {}

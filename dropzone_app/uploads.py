@@ -437,11 +437,9 @@ class Batch:
 
     def _reserve(self, entries: list[_Entry], put: list[_Entry]) -> None:
         """Rows in state ``committing`` for ``entries``; those that are ours to link go into ``put``."""
-        created, unique = now(), self._set.duplicates != "keep"
+        created = now()
         wanted = [self._wanted(entry, created + position) for position, entry in enumerate(entries)]
-        for entry, mine, got in zip(
-            entries, wanted, self._records.reserve(wanted, unique=unique), strict=True
-        ):
+        for entry, mine, got in zip(entries, wanted, self._records.reserve(wanted), strict=True):
             if got.id == mine.id:
                 entry.record = got
                 put.append(entry)
@@ -463,6 +461,7 @@ class Batch:
             size=part.size,
             type=kind_of(extension_of(filename)).media_type,
             sha256=part.sha256,
+            once=self._set.duplicates != "keep",
             created=created,
             mark=part.staged.mark,
         )
