@@ -106,10 +106,13 @@ class Uploads:
         )
         app.jinja_env.globals["uploads"] = self
 
-    def zone(self, name: str | None = None) -> Markup:
-        """The drop zone of a set (the first one without a name). Rejected for a set nobody declared."""
+    def zone(self, name: str | None = None, *, action: str | None = None) -> Markup:
+        """The drop zone of a set (the first one without a name). Rejected for a set nobody declared.
+
+        ``action``: the URL of a view of your own that receives the files (:meth:`UploadSet.receive`).
+        """
         site: Site = current_app.extensions["uploads"]
-        return pages.zone(site.upload_set(name))
+        return pages.zone(site.upload_set(name), action)
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:

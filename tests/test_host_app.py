@@ -68,6 +68,16 @@ def test_one_set_called_files_is_there_where_none_is_given(make: Callable[..., F
     assert Visitor(app).store(("file", "a.png", PNG))[0]["set"] == "files"
 
 
+def test_a_zone_sends_its_files_to_a_view_of_ones_own(make: Callable[..., Flask]) -> None:
+    app = make()
+    uploads = Uploads(app, UploadSet("photos", IMAGES))
+    with app.test_request_context():
+        page = str(uploads.zone("photos", action="/albums/1?a&b"))
+    found = re.search('data-uploads-zone="([^"]+)"', page)
+    assert found and json.loads(html.unescape(found[1]))["url"] == "/albums/1?a&b"
+    assert 'action="/albums/1?a&amp;b"' in page
+
+
 def test_all_addresses_move_below_the_prefix(make: Callable[..., Flask]) -> None:
     app = make()
     Uploads(app, UploadSet("photos", IMAGES), url_prefix="/in")

@@ -91,10 +91,13 @@ def healthz() -> Response:
     return security.CookielessResponse("ok\n", mimetype="text/plain")
 
 
-def zone(upload_set: UploadSet) -> Markup:
-    """The drop zone of a set, to be put into any template: markup, escaped options, and (once a page) assets."""
+def zone(upload_set: UploadSet, action: str | None = None) -> Markup:
+    """The drop zone of a set, to be put into any template: markup, escaped options, and (once a page) assets.
+
+    ``action``: where its files go instead of to our own view.
+    """
     rules = site().rules[upload_set.name]
-    options = zone_options(upload_set)
+    options = zone_options(upload_set, action)
     context = {
         "id": f"uploads-{upload_set.name}",
         "set": upload_set.name,
@@ -111,14 +114,14 @@ def zone(upload_set: UploadSet) -> Markup:
     return Markup(render_template("dropzone_app/zone.html", zone=context))
 
 
-def zone_options(upload_set: UploadSet) -> dict[str, Any]:
+def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, Any]:
     """What the browser needs to know of a set: the same limits and sentences the server has."""
     here, rules = site(), site().rules[upload_set.name]
     # The session gets its owner with the page; whoever is signed out may look, and learns it when uploading.
     current_app.extensions["uploads_owner"]()
     return {
         "set": upload_set.name,
-        "url": url_for("uploads.upload", name=upload_set.name),
+        "url": action or url_for("uploads.upload", name=upload_set.name),
         "field": here.settings.field,
         "extensions": rules.extensions,
         "accepted": rules.accepted,
