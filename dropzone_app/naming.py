@@ -107,8 +107,9 @@ def stored_name(wanted: str, filename: str) -> str:
 def numbered(name: str, number: int | str) -> str:
     """``photo.jpg`` → ``photo_2.jpg``, still within 255 bytes."""
     stem, dot, extension = name.rpartition(".")
-    if not dot:
-        stem, extension = extension, ""
+    if not stem or len(extension.encode()) > MAX_NAME_BYTES // 2:
+        # What is so long is no extension that anybody checked by its letters.
+        stem, dot, extension = name, "", ""
     tail = f"_{number}{dot}{extension}"
     return _cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
 

@@ -242,3 +242,11 @@ def test_a_shortened_name_keeps_its_beginning_and_its_extension() -> None:
     assert len(name) == 60
     assert name.startswith("a very long name") and name.endswith("in summer.jpeg") and "…" in name
     assert shown("x" * 60) == "x" * 60
+
+
+@pytest.mark.parametrize("name", ["a." + "x" * 250, "a." + "写" * 84, "x" * 255, "a.jpg", "file"])
+def test_a_number_never_makes_a_name_too_long(name: str) -> None:
+    made = numbered(name, "0" * 16)
+    assert len(made.encode()) <= 255
+    assert made != name
+    assert "0" * 16 in made
