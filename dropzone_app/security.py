@@ -192,7 +192,7 @@ def drained(response: Response, request: Request) -> Response:
 
     A server that closes with unread bytes resets the connection, and the client may never see the answer.
     """
-    if "dropzone_app.body" not in request.environ and "stream" in request.__dict__:
+    if not Body.begun(request) and "stream" in request.__dict__:
         # A parser of the host's has read it; to read on would wait for what never comes.
         return response
     body = Body.of(request)

@@ -9,7 +9,7 @@ import pytest
 from core import make_app, site_of
 from flask import Flask, request
 from flask_wtf.csrf import CSRFProtect
-from webclient import EXE, PDF, PNG, Visitor, encode
+from webclient import EXE, PDF, PNG, CountingInput, Visitor, encode
 from werkzeug.wrappers import Response
 
 from dropzone_app import (
@@ -325,6 +325,16 @@ def test_a_form_without_a_file_is_a_sentence(tmp_path: Path, path: str) -> None:
     answer = visitor.post(encode(("name", "Ann"), ("photo", "", b"")), path)
     assert (answer.status_code, answer.mimetype) == (400, "text/plain")
     assert answer.text == "No file arrived, or the upload was cut off; send the files again."
+
+
+def test_of_a_body_too_large_for_a_view_of_ones_own_the_rest_is_read_after_the_answer(tmp_path: Path) -> None:
+    visitor = Visitor(host(tmp_path, UploadSet("photos", IMAGES, max_file_size="1 KB")))
+    body = CountingInput(encode(("photo", "a.png", PNG + bytes(3_000_000))))
+    answer = visitor.post(body, "/mine")
+    # The test client takes an answer to its first byte; what is drained is drained after it.
+    assert body.taken == 0
+    assert answer.text.startswith("The upload is 3 MB; the limit for one request is 1 MB.")
+    assert body.taken == len(body.getvalue())
 
 
 def test_a_set_of_another_app_is_told(tmp_path: Path) -> None:

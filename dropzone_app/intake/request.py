@@ -52,6 +52,11 @@ class Body:
             body = request.environ["dropzone_app.body"] = Body(request.environ)
         return cast(Body, body)
 
+    @staticmethod
+    def begun(request: Request) -> bool:
+        """Whether the body of this request is ours to read to its end."""
+        return "dropzone_app.body" in request.environ
+
     def read(self, size: int = _CHUNK) -> bytes:
         """The next bytes; b"" at the end, and when the client went away."""
         if self.left is not None:

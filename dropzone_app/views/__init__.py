@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import security
 from ..errors import Rejected, from_os_error
-from ..intake.request import Intake, UploadRequestMixin
+from ..intake.request import Body, Intake, UploadRequestMixin
 from ..naming import shown
 from . import files, pages, upload
 from .base import owner, site
@@ -114,7 +114,9 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
     @app.after_request
     def finish(response: Response) -> Response:
         if not is_ours():
-            return response
+            # Of the host's own views only those have a Body that received the files of a set.
+            received = Body.begun(request) and not response.direct_passthrough
+            return security.drained(response, request) if received else response
         response = security.answered_in_text(response, request, site().settings)
         # An uploaded file is no page of ours, whatever its type: it keeps its own, narrower policy.
         if response.mimetype == "text/html" and request.endpoint != "uploads.file":

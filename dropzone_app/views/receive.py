@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from .. import security, uploads
 from ..errors import Rejected, from_os_error
-from ..intake.request import Intake, UploadRequestMixin
+from ..intake.request import Body, Intake, UploadRequestMixin
 from ..uploads import Batch, Verdict
 from .base import owner, site
 from .upload import answer, commit
@@ -54,6 +54,7 @@ class UploadSet(uploads.UploadSet):
         batch: Batch | None = None
         try:
             if isinstance(request, UploadRequestMixin) and "files" not in request.__dict__:
+                Body.of(request)
                 security.check_length(request, here.settings)
                 request.intake = Intake(
                     here.settings, here.rules[self.name], here.storage_of(self), any_field=True
