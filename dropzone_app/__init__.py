@@ -26,6 +26,7 @@ from markupsafe import Markup
 from . import cli, security
 from .config import DEFAULTS, SettingError, Settings, absolute_sqlite
 from .errors import Rejected
+from .intake import Part
 from .intake.request import UploadRequestMixin
 from .kinds import (
     ALL,
@@ -61,6 +62,7 @@ __all__ = [
     "TEXT",
     "VIDEO",
     "AllExcept",
+    "Part",
     "Rejected",
     "SettingError",
     "UploadSet",
