@@ -1,0 +1,19 @@
+"""What the documents show is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGES.md", *sorted(ROOT.glob("examples/*/README.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_and_picture_leads_to_a_file(document: Path) -> None:
+    targets = [target for target in re.findall(r"\]\(([^)#]+)", document.read_text()) if "://" not in target]
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_the_readme_shows_the_page() -> None:
+    assert len(re.findall(r"!\[[^]]+\]\(docs/screenshots/", (ROOT / "README.md").read_text())) == 2
