@@ -67,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
         interface=Interfaces.WSGI,
         workers=options.workers,
         blocking_threads=THREADS,
+        # One worker that the system kills (out of memory, say) does not end all the others' uploads.
+        respawn_failed_workers=True,
         log_level="warning",  # type: ignore[arg-type]
         websockets=False,
     ).serve()

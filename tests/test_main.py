@@ -4,9 +4,11 @@ import http.cookiejar
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 import pytest
 from core import BOUNDARY, SAMPLES, file_part, form_body
-from support import LiveServer
+from support import LiveServer, runs
 
 
 @pytest.fixture
@@ -105,6 +107,18 @@ def test_what_was_uploaded_outlives_a_killed_server(live_server: Callable[..., L
     server.start()
     assert [visitor.get(file["url"]) for file in files] == [SAMPLES["png"] + bytes([n]) for n in range(4)]
     assert {file["key"] for file in files} == {"photo.png", "photo_1.png", "photo_2.png", "photo_3.png"}
+
+
+def test_a_killed_worker_is_replaced_and_the_others_go_on(live_server: Callable[..., LiveServer]) -> None:
+    server = live_server(workers=2)
+    parent, *workers = server.pids()
+    os.kill(workers[0], signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while set(map(runs, workers)) == {True} or len(server.pids()) <= len(workers):
+        assert runs(parent) and time.monotonic() < deadline, server.log()
+        time.sleep(0.05)
+    visitor = Visitor(server.url)
+    assert {visitor.upload(f"{n}.txt", b"x")["filename"] for n in range(6)} == {f"{n}.txt" for n in range(6)}
 
 
 def test_all_workers_know_each_others_visitors(live_server: Callable[..., LiveServer]) -> None:
