@@ -18,6 +18,18 @@ export function humanSize(bytes) {
 }
 
 /**
+ * Two sizes for one sentence, in bytes where they differ and would read the same ("10 MB; the limit is 10 MB").
+ *
+ * @param {number} one
+ * @param {number} other
+ */
+export function toldApart(one, other) {
+  const [said, limit] = [humanSize(one), humanSize(other)];
+  if (one === other || said !== limit) return [said, limit];
+  return [one, other].map((bytes) => `${bytes.toLocaleString("en")} bytes`);
+}
+
+/**
  * Python's rounding, of which toFixed() differs only in exact ties: 1.25 is 1.2 there and 1.3 here.
  *
  * @param {number} value

@@ -1,14 +1,16 @@
-import { humanSize } from "./format.js";
+import { toldApart } from "./format.js";
 import { sentence } from "./messages.js";
 
 /**
- * The extension that decides: what follows the last dot, in lower case; "" where there is none.
+ * The extension that decides: what follows the last dot, in lower case; "" where there is none. As on the
+ * server, dots and spaces at the end do not count.
  *
  * @param {string} name
  */
 export function extensionOf(name) {
-  const dot = name.lastIndexOf(".");
-  return dot > 0 && dot < name.length - 1 ? name.slice(dot + 1).toLowerCase() : "";
+  const kept = name.replace(/[. ]+$/, "");
+  const dot = kept.lastIndexOf(".");
+  return dot > 0 ? kept.slice(dot + 1).toLowerCase() : "";
 }
 
 /**
@@ -35,7 +37,8 @@ export function refusal(file, options, before = 0) {
     options.maxContentLength ?? Infinity,
   );
   if (file.size > limit) {
-    return say("too_large", { size: humanSize(file.size), limit: humanSize(limit) });
+    const [size, most] = toldApart(file.size, limit);
+    return say("too_large", { size, limit: most });
   }
   if (options.maxFiles != null && before >= options.maxFiles) {
     return say("drop_full", { limit: options.maxFiles });

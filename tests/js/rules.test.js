@@ -10,6 +10,7 @@ test("the last extension decides, in any case; a leading dot begins a name", () 
   assert.equal(extensionOf("a.tar.GZ"), "gz");
   assert.equal(extensionOf(".bashrc"), "");
   assert.equal(extensionOf("ends."), "");
+  assert.equal(extensionOf("photo.PNG. "), "png");
   assert.equal(extensionOf("none"), "");
 });
 
@@ -21,6 +22,10 @@ test("good files pass", () => {
 test("each refusal has its own sentence, in the words of the server where it gave some", () => {
   assert.equal(refusal(file("a.exe"), OPTIONS), ".exe files are not accepted here. Accepted: PNG, text.");
   assert.equal(refusal(file("a.txt", 12_100_000), OPTIONS), "The file is 12.1 MB; the limit is 2 MB.");
+  assert.equal(
+    refusal(file("a.txt", 2_000_001), OPTIONS),
+    "The file is 2,000,001 bytes; the limit is 2,000,000 bytes.",
+  );
   assert.match(refusal(file("none"), OPTIONS), /without an extension/);
   assert.match(refusal(file("  "), OPTIONS), /no usable name/);
   const messages = { extension: "nichts mit .{extension}!" };
