@@ -41,6 +41,7 @@ from sqlalchemy import (
     delete,
     event,
     insert,
+    inspect,
     or_,
     select,
     text,
@@ -150,6 +151,8 @@ class Records:
             # As a writer: workers that start together would find the same table missing.
             with self._engine.execution_options(uploads="write").begin() as connection:
                 _metadata.create_all(connection)
+                for table in _metadata.sorted_tables:
+                    _check_columns(connection, table)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise SettingError(
                 f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
@@ -477,6 +480,15 @@ def _engine(url: str) -> Engine:
             raise OperationalError("BEGIN", None, error) from error
 
     return engine
+
+
+def _check_columns(connection: Connection, table: Table) -> None:
+    """SQLAlchemyError where the table lacks a column: said at the start, and not in the middle of an upload."""
+    lacking = set(table.c.keys()) - {column["name"] for column in inspect(connection).get_columns(table.name)}
+    if lacking:
+        raise SQLAlchemyError(
+            f"another version made it (its table {table.name} has no {min(lacking)}); move it away or name another"
+        )
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

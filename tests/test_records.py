@@ -445,3 +445,12 @@ def test_ids_are_random_and_128_bits_long() -> None:
 def test_no_row_is_left_behind_by_a_batch(site: Site) -> None:
     commit(site, ("a.txt", TXT), ("b.exe", b"MZ"))
     assert rows(site) == [("a.txt", "stored")]
+
+
+def test_a_database_of_another_version_stops_the_start_with_a_sentence(records: Records) -> None:
+    with records._engine.begin() as connection:
+        connection.execute(text("ALTER TABLE files DROP COLUMN mark"))
+    with pytest.raises(
+        SettingError, match=r"another version made it \(its table files has no mark\); move it"
+    ):
+        Records(str(records._engine.url))
