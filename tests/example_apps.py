@@ -86,3 +86,15 @@ def stored_in(folder: Path) -> list[str]:
     """What lies in the storage of an example that was started in `folder`."""
     root = folder / "uploads"
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+
+
+def posts_of(page: Any) -> list[str]:
+    """The URLs that a page in a browser posts to, from now on."""
+    urls: list[str] = []
+
+    def note(request: Any) -> None:
+        if request.method == "POST":
+            urls.append(request.url)
+
+    page.on("request", note)
+    return urls

@@ -8,12 +8,12 @@ from werkzeug.datastructures import FileStorage, Headers
 
 from ..checks import Rules, Screening
 from ..errors import Rejected
-from ..naming import display_name
+from ..naming import display_name, extension_of
 from ..storage import StagedFile, Storage
 
 
 class Part(FileStorage):
-    """One file of a request: ``filename`` (cleaned), ``size``, ``head``, ``sha256`` and :meth:`open`.
+    """One file of a request: ``filename`` (cleaned), ``extension``, ``size``, ``head``, ``sha256`` and :meth:`open`.
 
     Bytes go to the storage's staging area as they pass; from the moment the part is refused they go nowhere.
     """
@@ -29,6 +29,11 @@ class Part(FileStorage):
         self._screening = Screening(rules, cleaned)
         self.staged = None if self._screening.rejected else storage.stage()
         super().__init__(cast(IO[bytes], self.staged), filename=cleaned, name=key, headers=headers)
+
+    @property
+    def extension(self) -> str:
+        """The last extension of the name, as the rules see it: ``jpg`` of ``a.b.JPG``, "" where there is none."""
+        return extension_of(self.filename or "")
 
     @property
     def size(self) -> int:

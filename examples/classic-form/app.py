@@ -18,6 +18,6 @@ def form() -> str:
 
 @app.after_request
 def protect(response: Response) -> Response:
-    policy = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    policy = "default-src 'self'; form-action 'self'; frame-ancestors 'none'"
     response.headers.setdefault("Content-Security-Policy", policy)
     return response

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser.samples import png, write
-from example_apps import EXAMPLES, flask_run, stored_in
+from example_apps import EXAMPLES, flask_run, posts_of, stored_in
 from playwright.sync_api import Page, expect
 from support import LiveServer
 
@@ -26,8 +26,7 @@ def test_a_file_that_is_too_large_does_not_leave_the_browser(
     page: Page, example: LiveServer, pictures: tuple[Path, Path]
 ) -> None:
     large, good = pictures
-    posted: list[str] = []
-    page.on("request", lambda request: request.method == "POST" and posted.append(request.url))
+    posted = posts_of(page)
     page.goto(f"{example.url}/upload")
     chooser = page.get_by_label("A picture")
     chooser.set_input_files(large)
