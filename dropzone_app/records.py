@@ -184,7 +184,7 @@ class Records:
     def _write(self, *, final: bool = False) -> Iterator[Connection]:
         """A transaction that writes. ``final``: what it wrote survives a power cut (where durable)."""
         engine = self._for_good if final and self.durable else self._for_now
-        with self._writing, engine.begin() as connection:
+        with self._writing.taken(), engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -398,7 +398,9 @@ class _Turn:
     """Writers of SQLite wait here for each other, threads and processes alike, in order and without polling.
 
     What excludes is SQLite's own lock; this only queues. Where the folder cannot be locked (some network
-    file systems) or the descriptor is shared (workers forked after it was opened), SQLite's polling remains.
+    file systems) or the descriptor is shared (workers forked after it was opened), SQLite's polling remains;
+    so it does for a thread that has waited for long: behind somebody who does not come to an end, a queue of
+    waiters that each had their whole busy timeout would be answered in minutes.
     """
 
     def __init__(self, database: str | None) -> None:
@@ -406,20 +408,24 @@ class _Turn:
         self._folder = os.path.dirname(database) if database and database != ":memory:" else None
         self._fd = -1
 
-    def __enter__(self) -> None:
-        self._thread.acquire()
-        with contextlib.suppress(OSError):
-            if self._folder and self._fd < 0:
-                # The folder: closing a descriptor of the database itself would drop SQLite's locks.
-                self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            if self._fd >= 0:
-                fcntl.flock(self._fd, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            if self._fd >= 0:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
-        self._thread.release()
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        if not self._thread.acquire(timeout=BUSY_TIMEOUT):
+            yield
+            return
+        try:
+            with contextlib.suppress(OSError):
+                if self._folder and self._fd < 0:
+                    # The folder: closing a descriptor of the database itself would drop SQLite's locks.
+                    self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                if self._fd >= 0:
+                    fcntl.flock(self._fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if self._fd >= 0:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self._thread.release()
 
 
 class _Prepared:

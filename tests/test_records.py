@@ -454,3 +454,16 @@ def test_a_database_of_another_version_stops_the_start_with_a_sentence(records: 
         SettingError, match=r"another version made it \(its table files has no mark\); move it"
     ):
         Records(str(records._engine.url))
+
+
+def test_a_writer_that_has_waited_for_long_goes_past_the_queue(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records_module, "BUSY_TIMEOUT", 0.05)
+    # Else writers behind one that does not end would be refused one after another, each after its whole timeout.
+    with records._writing.taken():
+        reserved: list[Record] = []
+        writer = threading.Thread(target=lambda: reserved.extend(records.reserve([row()])))
+        writer.start()
+        writer.join(30)
+        assert [record.key for record in reserved] == ["a.txt"]
