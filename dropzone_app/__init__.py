@@ -23,7 +23,7 @@ from flask_dropzone import Dropzone
 from flask_wtf.csrf import CSRFProtect
 from markupsafe import Markup
 
-from . import cli, security
+from . import cli, dropzone, security
 from .config import DEFAULTS, SettingError, Settings, absolute_sqlite
 from .errors import Rejected
 from .intake import Part
@@ -116,6 +116,11 @@ class Uploads:
         site: Site = current_app.extensions["uploads"]
         return pages.zone(site.upload_set(name), action)
 
+    def fallback(self, name: str | None = None) -> Markup:
+        """The inputs of a set's plain form, as the zone has them inside: for a form that works without JavaScript."""
+        site: Site = current_app.extensions["uploads"]
+        return pages.fallback(site.upload_set(name))
+
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """The upload page as an app of its own: defaults, then ``FLASK_…`` from the environment, then ``config``.
@@ -157,7 +162,7 @@ def _set_up(
 ) -> None:
     for key, value in DEFAULTS.items():
         app.config.setdefault(key, value)
-    settings = Settings.from_config(app.config, _set_dropzone_keys(app))
+    settings = Settings.from_config(app.config, dropzone.read(_set_dropzone_keys(app)))
     if not app.config.get("SECRET_KEY"):
         raise SettingError("SECRET_KEY is not set; sessions and CSRF tokens are signed with it.")
     if url_prefix and not url_prefix.startswith("/"):

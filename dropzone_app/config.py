@@ -121,7 +121,7 @@ class Settings:
     max_content_length: Size
     #: The name of the file field, Dropzone's ``paramName``.
     field: str
-    #: The ``DROPZONE_…`` keys that somebody set.
+    #: The ``DROPZONE_…`` keys that somebody set, checked by :func:`dropzone.read`.
     dropzone: Mapping[str, Any]
     _config: Mapping[str, Any]
 

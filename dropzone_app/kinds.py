@@ -257,3 +257,17 @@ def found_in(head: bytes) -> str | None:
 def names_of(extensions: Iterable[str]) -> list[str]:
     """The names a sentence lists for these extensions, each once: JPEG, PNG, …"""
     return list(dict.fromkeys(kind_of(extension).name for extension in extensions))
+
+
+def extensions_of_type(media_type: str) -> tuple[str, ...]:
+    """The extensions of a media type, ``image/png`` or ``image/*``; none where the table knows none.
+
+    What a browser would run belongs to no family; only its own type names it.
+    """
+    family = media_type.removesuffix("*") if media_type.endswith("/*") else None
+    return tuple(
+        extension
+        for extension, kind in KINDS.items()
+        if kind.media_type == media_type
+        or (family and kind.media_type.startswith(family) and extension not in PRESETS["ACTIVE"])
+    )

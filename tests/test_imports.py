@@ -19,7 +19,7 @@ LAYERS = (
     {"uploads"},
     {"intake", "records"},
     {"storage", "checks"},
-    {"naming"},
+    {"naming", "dropzone"},
     {"errors", "config", "kinds"},
 )
 

@@ -8,30 +8,13 @@ from typing import Any
 from flask import Response, current_app, g, jsonify, render_template, url_for
 from markupsafe import Markup
 
-from .. import security
+from .. import dropzone, security
 from ..config import PARALLEL_REQUESTS
 from ..errors import MESSAGES, Rejected
 from ..kinds import names_of
 from ..uploads import UploadSet
 from . import files
 from .base import owner, site
-
-#: Flask-Dropzone's keys for what the page says and waits for, and Dropzone's options that they stand for.
-_DROPZONE_OPTIONS = {
-    "DROPZONE_TIMEOUT": "timeout",
-    "DROPZONE_DEFAULT_MESSAGE": "dictDefaultMessage",
-    "DROPZONE_INVALID_FILE_TYPE": "dictInvalidFileType",
-    "DROPZONE_FILE_TOO_BIG": "dictFileTooBig",
-    "DROPZONE_SERVER_ERROR": "dictResponseError",
-    "DROPZONE_BROWSER_UNSUPPORTED": "dictFallbackMessage",
-    "DROPZONE_MAX_FILE_EXCEED": "dictMaxFilesExceeded",
-    "DROPZONE_CANCEL_UPLOAD": "dictCancelUpload",
-    "DROPZONE_CANCEL_CONFIRMATION": "dictCancelUploadConfirmation",
-    "DROPZONE_UPLOAD_CANCELED": "dictUploadCanceled",
-    "DROPZONE_REMOVE_FILE": "dictRemoveFile",
-    "DROPZONE_PARALLEL_UPLOADS": "parallelUploads",
-    "DROPZONE_UPLOAD_MULTIPLE": "uploadMultiple",
-}
 
 #: Refusals that the browser can make by itself, with the server's words.
 _BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "too_many_files")
@@ -96,32 +79,50 @@ def zone(upload_set: UploadSet, action: str | None = None) -> Markup:
 
     ``action``: where its files go instead of to our own view.
     """
-    rules = site().rules[upload_set.name]
-    options = zone_options(upload_set, action)
-    context = {
+    rules, options = site().rules[upload_set.name], zone_options(upload_set, action)
+    context = _form(upload_set) | {
         "id": f"uploads-{upload_set.name}",
-        "set": upload_set.name,
         "action": options["url"],
-        "field": options["field"],
-        "accept": rules.accept,
+        "options": options,
         "rules": rules.sentence,
         "kinds": names_of(rules.extensions or ()),
-        "csrf_field": security.csrf_field(),
-        "csrf_token": options["csrfToken"],
-        "options": options,
+        "invitation": site().settings.dropzone.get("DROPZONE_DEFAULT_MESSAGE"),
         "assets": _assets(),
     }
     return Markup(render_template("dropzone_app/zone.html", zone=context))
 
 
+def fallback(upload_set: UploadSet) -> Markup:
+    """The inputs of a set's plain form, as its zone has them inside."""
+    return Markup(render_template("dropzone_app/fallback.html", zone=_form(upload_set)))
+
+
+def _form(upload_set: UploadSet) -> dict[str, Any]:
+    """What a form of this set needs, with a script or without."""
+    keys = site().settings.dropzone
+    return {
+        "field": site().settings.field,
+        "accept": site().rules[upload_set.name].accept,
+        "csrf_field": security.csrf_field(),
+        "csrf_token": security.csrf_token(),
+        "in_form": keys.get("DROPZONE_IN_FORM", False),
+        "unsupported": keys.get("DROPZONE_BROWSER_UNSUPPORTED"),
+    }
+
+
 def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, Any]:
     """What the browser needs to know of a set: the same limits and sentences the server has."""
     here, rules = site(), site().rules[upload_set.name]
+    keys = here.settings.dropzone
+    parts, parallel = dropzone.batching(keys)
+    in_form, on_click = (keys.get(f"DROPZONE_{key}", False) for key in ("IN_FORM", "UPLOAD_ON_CLICK"))
     # The session gets its owner with the page; whoever is signed out may look, and learns it when uploading.
     current_app.extensions["uploads_owner"]()
     return {
         "set": upload_set.name,
-        "url": action or url_for("uploads.upload", name=upload_set.name),
+        "url": action
+        or (in_form and _address(keys.get("DROPZONE_UPLOAD_ACTION")))
+        or url_for("uploads.upload", name=upload_set.name),
         "field": here.settings.field,
         "extensions": rules.extensions,
         "accepted": rules.accepted,
@@ -130,21 +131,25 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         "maxParts": rules.max_parts,
         "maxTotalSize": rules.max_total_size,
         "maxContentLength": here.settings.max_content_length,
-        "parallelRequests": PARALLEL_REQUESTS,
+        "partsPerRequest": parts,
+        "parallelRequests": parallel or PARALLEL_REQUESTS,
+        "inForm": in_form,
+        "onClick": on_click,
+        "button": keys.get("DROPZONE_UPLOAD_BTN_ID", "upload"),
+        "redirect": _address(keys.get("DROPZONE_REDIRECT_VIEW")),
         "filesUrl": url_for("uploads.files"),
         "csrfUrl": url_for("uploads.csrf_token"),
         "csrfHeader": "X-CSRFToken",
         "csrfToken": security.csrf_token(),
         "csrfLifetime": current_app.config.get("WTF_CSRF_TIME_LIMIT", 3600),
         "messages": {code: MESSAGES[code].text for code in _BROWSER_MESSAGES},
-        "dropzone": dropzone_options(),
+        "dropzone": dropzone.options(keys),
     }
 
 
-def dropzone_options() -> dict[str, Any]:
-    """Dropzone's own options from those of Flask-Dropzone's keys that somebody set; limits come from the rules."""
-    chosen = site().settings.dropzone
-    return {option: chosen[key] for key, option in _DROPZONE_OPTIONS.items() if chosen.get(key) is not None}
+def _address(view: str | None) -> str | None:
+    """The URL of an endpoint; what is a URL already stays as it is, as in Flask-Dropzone."""
+    return view if view is None or view.startswith(("http://", "https://", "/")) else url_for(view)
 
 
 def _assets() -> Markup:

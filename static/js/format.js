@@ -48,9 +48,10 @@ function fixed(value, digits) {
  *
  * @param {string} sentence
  * @param {Record<string, string | number>} values
+ * @param {RegExp} [placeholder]
  */
-export function fill(sentence, values) {
-  return sentence.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+export function fill(sentence, values, placeholder = /\{(\w+)\}/g) {
+  return sentence.replace(placeholder, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
 const SHORT = 12;

@@ -19,6 +19,9 @@ const SENTENCES = {
     "The server sent another page instead of an answer, as it does when a session has ended. " +
     "Sign in again, then retry.",
   foreign: "The answer did not come from the upload service, so the file counts as not stored. Retry.",
+  form_kept:
+    "The form was not sent, because not every file was stored. " +
+    "Sending it again retries what failed and leaves out what was refused.",
   unconfirmed: "The server did not confirm this file. Retry; nothing is stored twice.",
   signed_out: "You are signed out. Sign in again, then retry.",
   forbidden: "The server does not let you upload here.",
@@ -29,12 +32,31 @@ const SENTENCES = {
 };
 
 /**
- * The sentence for a code, in the server's words where it gave some.
+ * What Dropzone has options for: a host that set one wants these words, as they stand.
  *
- * @param {Record<string, string> | undefined} own
+ * @type {Record<string, string>}
+ */
+const OPTIONS = {
+  extension: "dictInvalidFileType",
+  no_extension: "dictInvalidFileType",
+  too_large: "dictFileTooBig",
+  drop_full: "dictMaxFilesExceeded",
+  forbidden: "dictResponseError",
+  body_too_large: "dictResponseError",
+  busy: "dictResponseError",
+  server: "dictResponseError",
+  refused: "dictResponseError",
+};
+
+/**
+ * The sentence for a code: in the host's words where it gave some, else in the server's, else in ours.
+ *
+ * @param {Pick<import("./types.js").ZoneOptions, "messages" | "dropzone">} given
  * @param {string} code
  * @param {Record<string, string | number>} [values]
  */
-export function sentence(own, code, values = {}) {
-  return capital(fill(own?.[code] ?? SENTENCES[code] ?? SENTENCES.refused, values));
+export function sentence({ messages, dropzone }, code, values = {}) {
+  const host = dropzone?.[OPTIONS[code]];
+  if (typeof host === "string") return fill(host, values, /\{\{(\w+)\}\}/g);
+  return capital(fill(messages?.[code] ?? SENTENCES[code] ?? SENTENCES.refused, values));
 }

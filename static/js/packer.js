@@ -5,11 +5,13 @@
  */
 export class Packer {
   /**
-   * @param {{maxParts: number, maxBytes: number}} limits of one request
+   * @param {{maxParts: number, maxBytes: number, big?: number}} limits of one request; what has more than `big`
+   *   bytes goes alone
    */
-  constructor({ maxParts, maxBytes }) {
+  constructor({ maxParts, maxBytes, big = maxBytes / 2 }) {
     this.maxParts = Math.max(1, maxParts);
     this.maxBytes = maxBytes;
+    this.big = big;
     /** @type {Set<T>[]} */
     this.full = [];
     /** @type {Set<T>} */
@@ -21,7 +23,7 @@ export class Packer {
 
   /** @param {T} item */
   add(item) {
-    if (item.size * 2 > this.maxBytes) {
+    if (item.size > this.big) {
       this.alone(item);
       return;
     }

@@ -23,7 +23,7 @@ export function extensionOf(name) {
  */
 export function refusal(file, options, before = 0) {
   const say = (/** @type {string} */ code, /** @type {Record<string, string | number>} */ values = {}) =>
-    sentence(options.messages, code, { accepted: options.accepted ?? "", name: file.name, ...values });
+    sentence(options, code, { accepted: options.accepted ?? "", name: file.name, ...values });
 
   if (file.name.trim() === "") return say("empty_name");
   if (options.extensions) {
@@ -38,10 +38,21 @@ export function refusal(file, options, before = 0) {
   );
   if (file.size > limit) {
     const [size, most] = toldApart(file.size, limit);
-    return say("too_large", { size, limit: most });
+    const sizes = { filesize: mebibytes(file.size), maxFilesize: mebibytes(limit, 3) };
+    return say("too_large", { size, limit: most, ...sizes });
   }
   if (options.maxFiles != null && before >= options.maxFiles) {
-    return say("drop_full", { limit: options.maxFiles });
+    return say("drop_full", { limit: options.maxFiles, maxFiles: options.maxFiles });
   }
   return null;
+}
+
+/**
+ * The number in Dropzone's own sentences: units of 1024 × 1024 bytes.
+ *
+ * @param {number} bytes
+ * @param {number} [digits] behind the point
+ */
+function mebibytes(bytes, digits = 2) {
+  return Number((bytes / 1024 ** 2).toFixed(digits));
 }

@@ -55,7 +55,8 @@ export class Transport {
       xhr.setRequestHeader("Accept", "application/json");
       xhr.setRequestHeader("X-Requested-With", "XMLHttpRequest");
       for (const [name, value] of Object.entries(this.headers)) xhr.setRequestHeader(name, value);
-      if (token) xhr.setRequestHeader(this.token.header, token);
+      // The token is no other site's business.
+      if (token && new URL(this.url).origin === location.origin) xhr.setRequestHeader(this.token.header, token);
       xhr.upload.onprogress = (event) => hooks.progress?.(event.loaded, event.total);
       xhr.upload.onload = () => hooks.sent?.();
       xhr.onload = () => end("answer");

@@ -28,7 +28,12 @@
  * @property {string} [csrfToken]
  * @property {number | null} [csrfLifetime]
  * @property {string} filesUrl
+ * @property {number | null} [partsPerRequest] files of one request, where the host wants it so
  * @property {number} [parallelRequests]
+ * @property {boolean} [onClick] files wait for a click on `button`
+ * @property {string} [button] the id of an element of the host's page
+ * @property {boolean} [inForm] the zone belongs to a form of the host's, which waits for it
+ * @property {string | null} [redirect] where to go when something was stored
  * @property {Record<string, string>} [messages]
  * @property {Record<string, any>} [dropzone]
  *

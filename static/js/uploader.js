@@ -29,6 +29,8 @@ const OPEN = new Set(["waiting", "sending", "checking"]);
 const QUIET_MS = 50;
 const MOST_PARTS = 50;
 const MOST_BYTES = 16_000_000;
+/** What a body may hold beside its files. */
+const OVERHEAD = 1_000_000;
 /** A file weighs in the total progress at least this much: empty files are work, too. */
 const LEAST_WEIGHT = 20_000;
 
@@ -52,16 +54,13 @@ export class BatchUploader {
 
     /** @type {WeakMap<File, Entry>} */
     this.entries = new WeakMap();
-    this.packer = /** @type {Packer<Entry>} */ (
-      new Packer({
-        maxParts: Math.min(MOST_PARTS, options.maxParts ?? MOST_PARTS, options.maxFiles ?? MOST_PARTS),
-        maxBytes: Math.min(
-          MOST_BYTES,
-          options.maxTotalSize ?? Infinity,
-          (options.maxContentLength ?? Infinity) / 2,
-        ),
-      })
-    );
+    this.packer = /** @type {Packer<Entry>} */ (new Packer(limitsOfRequest(options)));
+    /** Whether files wait until somebody calls sendAll(). */
+    this.holding = options.onClick ?? false;
+    /** @type {Set<Entry>} */
+    this.held = new Set();
+    /** @type {Set<Entry>} */
+    this.failed = new Set();
     this.parallel = Math.max(1, options.parallelRequests ?? 3);
     this.running = 0;
     this.walks = 0;
@@ -131,7 +130,7 @@ export class BatchUploader {
   };
 
   /** @param {DropzoneFile} file */
-  check = (file) => refusal(file, this.options, this.inDrop);
+  check = (file) => refusal(file, this.options, this.holding ? this.held.size : this.inDrop);
 
   /**
    * @param {DropzoneFile} file
@@ -145,13 +144,17 @@ export class BatchUploader {
       return;
     }
     this.inDrop += 1;
-    this.enqueue(entry);
+    if (this.holding) {
+      file.status = "queued";
+      this.held.add(entry);
+    } else this.enqueue(entry);
   };
 
   /** @param {DropzoneFile} file */
   cancel = (file) => {
     const entry = this.entries.get(file);
     if (!entry || !OPEN.has(entry.state)) return;
+    this.held.delete(entry);
     this.packer.remove(entry);
     const request = this.requests.get(entry);
     if (request) {
@@ -205,6 +208,20 @@ export class BatchUploader {
     if (entry.state === "failed") this.again(entry);
   }
 
+  /** Sends all that was held back. */
+  sendAll() {
+    const held = [...this.held];
+    this.held.clear();
+    for (const entry of held) this.enqueue(entry);
+    this.packer.close();
+    this.pump();
+  }
+
+  /** Sends again all that failed for another reason than the file itself. */
+  retryAll() {
+    for (const entry of [...this.failed]) this.retry(entry);
+  }
+
   // Counting: always by differences, never by walking the list
 
   /**
@@ -212,6 +229,7 @@ export class BatchUploader {
    * @param {1 | -1} sign
    */
   count(entry, sign) {
+    if (entry.state === "failed") this.failed[sign > 0 ? "add" : "delete"](entry);
     this.counts[OPEN.has(entry.state) ? "open" : /** @type {Closed} */ (entry.state)] += sign;
     const { weights, bytes } = this;
     weights.total += sign * weight(entry);
@@ -347,7 +365,7 @@ export class BatchUploader {
     }
     if (answer.kind === "network" && (await this.dropUnreadable(entries))) return;
     const parts = entries.map(({ uuid, name }, index) => ({ key: keys[index], uuid, name }));
-    verdicts(answer, parts, this.options.messages).forEach((verdict, index) =>
+    verdicts(answer, parts, this.options).forEach((verdict, index) =>
       this.settle(entries[index], verdict),
     );
   }
@@ -361,7 +379,7 @@ export class BatchUploader {
   async dropUnreadable(entries) {
     const read = await Promise.allSettled(entries.map(({ file }) => file.slice(0, 1).arrayBuffer()));
     if (read.every(({ status }) => status === "fulfilled")) return false;
-    const gone = sentence(this.options.messages, "unreadable");
+    const gone = sentence(this.options, "unreadable");
     read.forEach(({ status }, index) => {
       const entry = entries[index];
       if (status === "rejected") this.settle(entry, { state: "refused", sentence: gone });
@@ -453,6 +471,21 @@ export class BatchUploader {
       new CustomEvent("batchuploader:stored", { bubbles: true, detail: { file: stored } }),
     );
   }
+}
+
+/**
+ * How files are laid into requests: as the host wants them, else as it is quick.
+ *
+ * @param {import("./types.js").ZoneOptions} options
+ */
+function limitsOfRequest({ partsPerRequest, maxParts, maxFiles, maxTotalSize, maxContentLength }) {
+  const allowed = Math.min(maxParts ?? Infinity, maxFiles ?? Infinity);
+  const [total, body] = [maxTotalSize ?? Infinity, maxContentLength ?? Infinity];
+  if (partsPerRequest != null) {
+    const maxBytes = Math.min(total, Math.max(body / 2, body - OVERHEAD));
+    return { maxParts: Math.min(partsPerRequest, allowed), maxBytes, big: maxBytes };
+  }
+  return { maxParts: Math.min(MOST_PARTS, allowed), maxBytes: Math.min(MOST_BYTES, total, body / 2) };
 }
 
 /**

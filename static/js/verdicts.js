@@ -15,11 +15,12 @@ const LONGEST_SENTENCE = 1000;
  *
  * @param {Answer} answer
  * @param {Part[]} parts
- * @param {Record<string, string>} [messages] the server's sentences, by code
+ * @param {Parameters<typeof sentence>[0]} [words] the host's and the server's sentences
  * @returns {Verdict[]} one for each part, in their order
  */
-export function verdicts(answer, parts, messages) {
-  const say = (/** @type {string} */ code) => sentence(messages, code, { status: answer.status });
+export function verdicts(answer, parts, words = {}) {
+  const status = { status: answer.status, statusCode: answer.status };
+  const say = (/** @type {string} */ code) => sentence(words, code, status);
   /** @type {(state: "refused" | "failed", text: string) => Verdict[]} */
   const all = (state, text) => parts.map(() => ({ state, sentence: text }));
 

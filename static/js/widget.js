@@ -7,7 +7,7 @@
  * @property {(file: DropzoneFile, refusal: string | null) => void} decided
  * @property {(file: DropzoneFile) => void} cancel
  * @property {(file: DropzoneFile) => void} removed
- * @property {() => void} pump sends what waits
+ * @property {() => void} sendAll sends what waits
  */
 
 /**
@@ -58,7 +58,7 @@ export function createWidget(Dropzone, element, options, owner) {
     }
 
     processQueue() {
-      owner.pump();
+      owner.sendAll();
     }
 
     updateTotalUploadProgress() {}

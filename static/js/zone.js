@@ -1,7 +1,11 @@
 import { watchDragging } from "./dragging.js";
+import { gateOf } from "./gate.js";
 import { List } from "./list.js";
 import { Summary } from "./summary.js";
 import { BatchUploader } from "./uploader.js";
+
+/** @type {BatchUploader[]} */
+const uploaders = [];
 
 /**
  * Brings one zone to life.
@@ -10,8 +14,8 @@ import { BatchUploader } from "./uploader.js";
  */
 function start(element) {
   const Dropzone = /** @type {any} */ (window).Dropzone;
-  if (!Dropzone) {
-    // Not served, or blocked: the plain form does the work then.
+  if (!Dropzone?.isBrowserSupported()) {
+    // Not served, blocked, or of no use here: the plain form does the work then.
     element.dataset.uploadsPlain = "";
     return;
   }
@@ -23,7 +27,7 @@ function start(element) {
   const uploader = new BatchUploader(element, options, Dropzone, (work) => {
     const list = new List(/** @type {HTMLElement} */ (root.querySelector("[data-uploads-list]")), {
       retry: (entry) => work.retry(entry),
-      cancel: (entry) => work.dropzone.cancelUpload(entry.file),
+      cancel: (entry) => askedToCancel(Dropzone, options, entry, () => work.dropzone.cancelUpload(entry.file)),
       remove: (entry) => work.dropzone.removeFile(entry.file),
       words: {
         cancel: options.dropzone?.dictCancelUpload ?? "Cancel upload",
@@ -41,12 +45,64 @@ function start(element) {
     };
   });
   Object.assign(element, { batchUploader: uploader });
+  uploaders.push(uploader);
+  meetHost(root, uploader);
 
   const page = /** @type {HTMLElement | null} */ (root.closest("[data-uploads-page]"));
   watchDragging(page ?? root, page ? window : root, (event) => uploader.dropzone.drop(event));
   offerFolders(root, uploader);
   window.addEventListener("beforeunload", (event) => uploader.counts.open > 0 && event.preventDefault());
   element.dataset.uploadsReady = "";
+}
+
+/**
+ * Asks before an upload that runs is cancelled, where the host has a question for it.
+ *
+ * @param {any} Dropzone
+ * @param {import("./types.js").ZoneOptions} options
+ * @param {import("./types.js").Entry} entry
+ * @param {() => void} cancel
+ */
+function askedToCancel(Dropzone, options, entry, cancel) {
+  const question = options.dropzone?.dictCancelUploadConfirmation;
+  if (question && ["sending", "checking"].includes(entry.state)) Dropzone.confirm(question, cancel);
+  else cancel();
+}
+
+/**
+ * Ties the zone to what the host has beside it: a button that sends, a form that waits, a page to go to.
+ *
+ * @param {HTMLElement} root
+ * @param {BatchUploader} uploader
+ */
+function meetHost(root, uploader) {
+  const { options, element } = uploader;
+  const form = options.inForm ? element.closest("form") : null;
+  let button = options.onClick ? document.getElementById(options.button ?? "") : null;
+  if (!button && options.onClick && !form) {
+    // Without one of the host's, nothing could be sent.
+    button = /** @type {HTMLElement} */ (root.querySelector("[data-uploads-send]"));
+    button.hidden = false;
+  }
+  if (form) gateOf(form, button).add(uploader, root.querySelector("[data-uploads-note]"));
+  else button?.addEventListener("click", () => uploader.sendAll());
+  if (options.redirect && !form) {
+    element.addEventListener("batchuploader:done", () => leave(options.redirect ?? ""));
+  }
+}
+
+let storedBefore = 0;
+
+/**
+ * Goes to the host's page when all zones are done and something new is stored: never away from refusals alone.
+ *
+ * @param {string} url
+ */
+function leave(url) {
+  const stored = uploaders.reduce((sum, { counts }) => sum + counts.stored, 0);
+  if (stored <= storedBefore || uploaders.some(({ counts }) => counts.open > 0)) return;
+  storedBefore = stored;
+  location.assign(url);
 }
 
 /**
