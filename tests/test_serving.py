@@ -12,6 +12,7 @@ from webclient import PDF, PNG, Visitor, assert_refused, stored_names, visiting
 from werkzeug.http import http_date, parse_date, parse_options_header
 
 from dropzone_app import Uploads, UploadSet
+from dropzone_app.errors import MESSAGES
 
 UNKNOWN = "There is no such file here, or it is not yours."
 TEXT = bytes(range(32, 127)) * 10
@@ -340,3 +341,12 @@ def test_a_visitor_keeps_the_files_over_a_restart_of_browser_and_server(
         assert kept is not None
         later.client.set_cookie("session", kept.value)
         assert later.get(url).data == TEXT
+
+
+def test_a_file_that_is_another_one_than_asked_for_is_closed_again(tmp_path: Path) -> None:
+    visitor = host_visitor(tmp_path, UploadSet("files", ["txt"]))
+    (file,) = visitor.store(("file", "a.txt", b"text"))
+    assert_refused(visitor.get(file["url"], headers={"If-Match": '"other"'}), 412, MESSAGES["changed"].text)
+    fds = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    held = [os.readlink(path) for path in fds if os.path.exists(path)]
+    assert not [path for path in held if path.endswith("a.txt")]

@@ -117,7 +117,11 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
             # Of the host's own views only those have a Body that received the files of a set.
             received = Body.begun(request) and not response.direct_passthrough
             return security.drained(response, request) if received else response
-        response = security.answered_in_text(response, request, site().settings)
+        ours = security.answered_in_text(response, request, site().settings)
+        if ours is not response:
+            # What it would have sent may be an open file.
+            response.close()
+            response = ours
         # An uploaded file is no page of ours, whatever its type: it keeps its own, narrower policy.
         if response.mimetype == "text/html" and request.endpoint != "uploads.file":
             security.guard_page(response)

@@ -57,7 +57,7 @@ def test_seven_files_leave_in_requests_of_at_most_three_and_are_all_stored(
     assert {file["filename"] for file in stored} == {path.name for path in files}
     assert {file["set"] for file in stored} == {"photos"}
     for path in files:
-        assert (example.folder / "uploads" / path.name).read_bytes() == path.read_bytes()
+        assert (example.folder / "uploads/photos" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_one_bad_file_in_a_batch_and_the_tooltip_tells_the_whole_truth(
