@@ -111,6 +111,9 @@ def file(id: str, filename: str) -> Response:
         response.make_conditional(
             _with_one_range(request, record.size), accept_ranges=True, complete_length=record.size
         )
+        if response.status_code == 412:
+            # Werkzeug would send the file along.
+            raise Rejected.because("changed")
     except BaseException:
         opened.close()
         raise
