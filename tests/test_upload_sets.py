@@ -356,22 +356,65 @@ def test_the_host_says_whose_it_is(tmp_path: Path) -> None:
     assert visitor.get(file["url"], headers={"X-User": "bob"}).status_code == 404
 
 
-def test_the_hosts_csrf_protection_guards_its_own_view(tmp_path: Path) -> None:
+def guarded(tmp_path: Path, *, exempt: bool, **options: Any) -> Visitor:
+    """A visitor of an app with CSRFProtect and a view of its own at /mine."""
     app = Flask("host", root_path=str(tmp_path))
     app.config.update(
         SECRET_KEY="x",
         UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
         UPLOADS_DATABASE=f"sqlite:///{tmp_path / 'app.sqlite'}",
     )
-    CSRFProtect(app)
+    csrf = CSRFProtect(app)
     photos = UploadSet("photos", IMAGES)
     Uploads(app, photos)
-    app.post("/mine", endpoint="mine")(lambda: photos.receive(request).response())
-    visitor = Visitor(app)
-    body = encode(("photo", "a.png", PNG))
-    assert visitor.post(body, "/mine").status_code == 400
+
+    def mine() -> Response:
+        return photos.receive(request, **options).response()
+
+    app.post("/mine")(csrf.exempt(mine) if exempt else mine)
+    return Visitor(app)
+
+
+@pytest.mark.parametrize("exempt", [True, False])
+def test_a_view_of_ones_own_asks_for_the_token(tmp_path: Path, exempt: bool) -> None:
+    visitor = guarded(tmp_path, exempt=exempt)
+    photo = ("photo", "a.png", PNG)
+    answer = visitor.post(encode(photo), "/mine")
+    assert answer.status_code == 400 and "The CSRF token is missing" in answer.text
+    answer = visitor.post(encode(("csrf_token", "made up"), photo), "/mine")
+    assert answer.status_code == 400 and "CSRF" in answer.text
     assert not (tmp_path / "uploads/photos").exists()
+    assert visitor.post(encode(photo), "/mine", {"X-CSRFToken": visitor.token()}).status_code == 201
+    assert visitor.post(encode(("csrf_token", visitor.token()), photo), "/mine").status_code == 201
+    assert list((tmp_path / "uploads/.staging").iterdir()) == []
+
+
+def test_an_exempt_view_refuses_a_bad_token_or_origin_before_the_body_is_read(tmp_path: Path) -> None:
+    visitor = guarded(tmp_path, exempt=True)
+    for headers, code in [
+        ({"X-CSRFToken": "made up"}, "csrf_invalid"),
+        ({"X-CSRFToken": visitor.token(), "Origin": "https://elsewhere.example"}, "foreign_origin"),
+    ]:
+        body = CountingInput(encode(("photo", "a.png", PNG)))
+        answer = visitor.post(body, "/mine", headers)
+        assert body.taken == 0
+        assert answer.headers["Upload-Error"] == code
+        assert answer.text and body.taken == len(body.getvalue())
+
+
+def test_an_exempt_view_stores_every_length_of_body_unchanged(tmp_path: Path) -> None:
+    visitor = guarded(tmp_path, exempt=True)
+    # Three bytes more than a multiple of what Werkzeug reads at once.
+    content = PNG + bytes(65536 + 3 - len(encode(("photo", "a.png", PNG))))
+    body = encode(("photo", "a.png", content))
+    assert len(body) == 65539
     assert visitor.post(body, "/mine", {"X-CSRFToken": visitor.token()}).status_code == 201
+    assert (tmp_path / "uploads/photos/a.png").read_bytes() == content
+
+
+def test_a_view_without_sessions_can_do_without_the_token(tmp_path: Path) -> None:
+    visitor = guarded(tmp_path, exempt=True, csrf=False)
+    assert visitor.post(encode(("photo", "a.png", PNG)), "/mine").status_code == 201
 
 
 # ---- signals

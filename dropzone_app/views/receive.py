@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
-from flask import Request, current_app
+from flask import Request, current_app, g
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
@@ -39,12 +40,13 @@ class ReceivedBatch:
 class UploadSet(uploads.UploadSet):
     __doc__ = uploads.UploadSet.__doc__
 
-    def receive(self, request: Request, *, field: str | None = None) -> ReceivedBatch:
+    def receive(self, request: Request, *, field: str | None = None, csrf: bool = True) -> ReceivedBatch:
         """Check and store the files of a request that a view of your own serves.
 
-        ``field`` names the file field (``photo``, ``photo[0]`` … or ``photo[]``); None takes every file field. Your
-        view answers for CSRF, as Flask-WTF's CSRFProtect does. Where nothing has read the form yet, parts are
-        staged as they arrive, as at ``POST /upload``; else they are copied.
+        ``field`` names the file field (``photo``, ``photo[0]`` … or ``photo[]``); None takes every file field.
+        Parts are staged as they arrive, as at ``POST /upload``, where nothing has read the form yet; else they are
+        copied. CSRFProtect reads it: exempt the view. The CSRF token is looked at here all the same, by Flask-WTF's
+        settings, unless ``csrf`` is False or CSRFProtect has done so.
         """
         here = site()
         if here.sets.get(self.name) is not self:
@@ -53,12 +55,21 @@ class UploadSet(uploads.UploadSet):
             )
         batch: Batch | None = None
         try:
-            if isinstance(request, UploadRequestMixin) and "files" not in request.__dict__:
+            untouched = isinstance(request, UploadRequestMixin) and "files" not in request.__dict__
+            if untouched:
+                # From here on the body is ours: read to its end, also where it is refused.
                 Body.of(request)
+            checked = not csrf or g.get("csrf_valid", False)
+            if not checked:
+                security.check_origin(request)
+                checked = security.check_csrf_header(request)
+            if untouched:
                 security.check_length(request, here.settings)
-                request.intake = Intake(
+                cast(UploadRequestMixin, request).intake = Intake(
                     here.settings, here.rules[self.name], here.storage_of(self), any_field=True
                 )
+            if not checked:
+                security.check_csrf(request.form.get(security.csrf_field()))
             batch = here.batch(self, owner(), request.form)
             for key, file in request.files.items(multi=True):
                 if (field is None or _base(key) == field) and file.filename:

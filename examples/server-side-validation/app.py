@@ -2,6 +2,7 @@
 
 from flask import Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFProtect
 
 from dropzone_app import ALL, Part, Rejected, Uploads, UploadSet
 
@@ -15,10 +16,12 @@ pictures = UploadSet("pictures", ALL, max_file_size="10 MB", checks=[png_only])
 
 app = Flask(__name__)
 app.config.from_mapping(SECRET_KEY="for this example only")
+csrf = CSRFProtect(app)
 uploads = Uploads(app, pictures)
 
 
 @app.route("/", methods=["GET", "POST"])
+@csrf.exempt  # receive() looks at the token itself, and does so before a byte of a file
 def upload() -> ResponseReturnValue:
     if request.method == "POST":
         return pictures.receive(request, field="file").response()
