@@ -21,11 +21,13 @@ uploads = Uploads(app, pictures)
 
 
 @app.route("/", methods=["GET", "POST"])
-@csrf.exempt  # receive() looks at the token itself, and does so before a byte of a file
 def upload() -> ResponseReturnValue:
     if request.method == "POST":
         return pictures.receive(request, field="file").response()
     return render_template("index.html")
+
+
+csrf.exempt(upload)  # receive() looks at the token itself, before it takes a byte of a file
 
 
 @app.after_request
