@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 from .config import SettingError, parse_count, parse_extensions, parse_flag
@@ -79,16 +80,15 @@ def _types(value: object, *, custom: bool) -> tuple[str, ...]:
                 f"or any types where DROPZONE_ALLOWED_FILE_CUSTOM is set; it is {value!r}."
             )
         value = FAMILIES[str(value)]
-    found: list[str] = []
-    for word in str(value or "").lower().split(","):
-        word = word.strip()
-        named = parse_extensions(key, [word]) if word.startswith(".") else extensions_of_type(word)
-        if not named:
-            raise SettingError(
-                f"{key} must be types that are known here, such as 'image/*, .pdf, .txt'; it is {value!r}."
-            )
-        found += named
-    return tuple(dict.fromkeys(found))
+    words = [word.strip() for word in str(value or "").lower().split(",") if word.strip()]
+    named = [
+        parse_extensions(key, [word]) if word.startswith(".") else extensions_of_type(word) for word in words
+    ]
+    if not words or not all(named):
+        raise SettingError(
+            f"{key} must be types that are known here, such as 'image/*, .pdf, .txt'; it is {value!r}."
+        )
+    return tuple(dict.fromkeys(chain(*named)))
 
 
 def options(keys: Mapping[str, Any]) -> dict[str, Any]:
