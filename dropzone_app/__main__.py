@@ -47,7 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         reason = f"cannot be listened on: {error.strerror}"
-        print(f"{options.host}, port {options.port}, {reason}. Choose another with --port.", file=sys.stderr)
+        print(
+            f"{options.host}, port {options.port}, {reason}. Choose another with --port (or PORT= for make).",
+            file=sys.stderr,
+        )
         return 1
     site: Site = app.extensions["uploads"]
     site.records.close()

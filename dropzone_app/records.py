@@ -57,7 +57,7 @@ from .naming import numbered
 COMMITTING, STORED = "committing", "stored"
 
 #: Seconds to wait for another process that writes to SQLite.
-BUSY_TIMEOUT = 15
+BUSY_TIMEOUT = 10
 #: Tries to find a free key before a random one is taken.
 _NUMBERED_TRIES = 3
 #: A batch's report is kept for a day.
@@ -294,6 +294,8 @@ class Records:
 
     def release(self, ids: Sequence[str]) -> None:
         """Remove reservations whose bytes are gone."""
+        if not ids:
+            return
         with self._write() as connection:
             connection.execute(delete(_files).where(_files.c.id.in_(ids), _files.c.state == COMMITTING))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 from flask import Request, Response, current_app, g, request, session
 from flask_wtf.csrf import generate_csrf, validate_csrf
@@ -78,7 +79,10 @@ def check_body(request: Request) -> None:
 
 
 def check_length(request: Request, settings: Settings) -> None:
-    """Rejected for a body that says it is too long."""
+    """Rejected for a body that says it is too long, or in HTTP/1 nothing of its length (RFC 9110, 15.5.12)."""
+    told = request.environ.get("CONTENT_LENGTH") or "Transfer-Encoding" in request.headers
+    if not told and request.environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
+        raise Rejected.because("length_required")
     length = request.content_length or 0
     if length > settings.max_content_length:
         raise Rejected.because("body_too_large", size=Size(length), limit=settings.max_content_length)
@@ -166,6 +170,11 @@ class CookielessResponse(Response):
         """Does nothing; Flask's session is saved through here."""
 
     delete_cookie = set_cookie
+
+
+def without_cookie(response: Response) -> Response:
+    """``response`` as one that sets no cookie."""
+    return cast(Response, CookielessResponse.force_type(response))
 
 
 def csp_nonce() -> str:

@@ -479,6 +479,8 @@ class Batch:
     def _take_back(self, put: list[_Entry]) -> None:
         """Undo a commit that failed half-way. What cannot be undone now is undone at the next start."""
         ids = [entry.record.id for entry in put if entry.record]
+        if not ids:
+            return
         with contextlib.suppress(OSError, SQLAlchemyError):
             self._site.undo(self._records.committing(ids))
 

@@ -265,10 +265,6 @@ ONE = file_part("file[0]", "a.txt", b"x")
         (form_body(b"Content-Type: text/plain\r\n\r\nno disposition"), "malformed"),
         (form_body(b'Content-Disposition: attachment; filename="a.txt"\r\n\r\nx'), "malformed"),
         (form_body(b"no colon\r\n\r\nx"), "malformed"),
-        (
-            form_body(b'Content-Disposition: form-data; name="file[0]"; filename="\xff.txt"\r\n\r\nx'),
-            "malformed",
-        ),
         (form_body(file_part("file[0]", "a.txt", b"x", "Content-Length: 2")), "malformed"),
         (form_body(file_part("file[0]", "a.txt", b"xyz", "Content-Length: 2")), "malformed"),
         (form_body(file_part("file[0]", "a.txt", b"x", "Content-Length: -1")), "malformed"),

@@ -295,7 +295,7 @@ def levels_of(site: Site) -> list[int]:
 def test_the_database_is_in_wal_mode_and_waits_when_it_is_busy(records: Records) -> None:
     with records._engine.connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
-        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 15_000
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 10_000
 
 
 def test_readers_do_not_wait_for_a_writer(tmp_path: Path, records: Records) -> None:

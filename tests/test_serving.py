@@ -350,3 +350,10 @@ def test_a_file_that_is_another_one_than_asked_for_is_closed_again(tmp_path: Pat
     fds = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
     held = [os.readlink(path) for path in fds if os.path.exists(path)]
     assert not [path for path in held if path.endswith("a.txt")]
+
+
+def test_a_file_that_is_not_there_sets_no_cookie_either(tmp_path: Path) -> None:
+    visitor = host_visitor(tmp_path, UploadSet("files", ["txt"]))
+    answer = visitor.get(f"/files/{'0' * 32}/a.txt")
+    assert_refused(answer, 404)
+    assert "Set-Cookie" not in answer.headers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from webclient import EXE, PDF, PNG, Visitor, assert_refused, encode, stored_names, visiting
+from webclient import CONTENT_TYPE, EXE, PDF, PNG, Visitor, assert_refused, encode, stored_names, visiting
 
 from dropzone_app import Rejected, Uploads, UploadSet
 
@@ -516,3 +516,24 @@ def test_a_cut_body_is_refused_and_leaves_nothing(visitor: Visitor, tmp_path: Pa
         assert_refused(answer, 400)
     assert stored_names(tmp_path) == []
     assert visitor.files() == []
+
+
+def test_a_name_that_is_not_utf_8_is_one_parts_refusal(tmp_path: Path) -> None:
+    visitor = host_visitor(tmp_path, UploadSet("files", ["txt"]))
+    body = encode(("file[0]", "good.txt", b"x"), ("file[1]", "LATIN.txt", b"y"))
+    answer = visitor.post(body.replace(b"LATIN", b"lat\xe9n"), headers={"X-CSRFToken": visitor.token()})
+    assert_refused(answer, 400)
+    assert answer.text == (
+        'file[1] "": the file has no usable name; rename it and send it again.\nThe other file was stored.'
+    )
+
+
+def test_a_request_that_says_nothing_of_its_length_is_411(tmp_path: Path) -> None:
+    visitor = host_visitor(tmp_path, UploadSet("files", ["txt"]))
+    answer = visitor.client.post(
+        "/upload",
+        content_type=CONTENT_TYPE,
+        headers={"X-CSRFToken": visitor.token()},
+        environ_overrides={"CONTENT_LENGTH": ""},
+    )
+    assert_refused(answer, 411, "The upload must say its length; send it with Content-Length.")

@@ -147,7 +147,11 @@ class _PartParser(FormDataParser):
         settings = self._intake.settings
         body = Body.of(self._request)
         parser = PushMultipartParser(
-            boundary, max_segment_count=self._intake.rules.max_form_parts, max_header_size=8192
+            boundary,
+            max_segment_count=self._intake.rules.max_form_parts,
+            max_header_size=8192,
+            # Read as bytes, so that a name in another encoding is one part's refusal and not the whole request's.
+            header_charset="latin-1",
         )
         fields: list[tuple[str, str]] = []
         part: Part | None = None
@@ -168,7 +172,7 @@ class _PartParser(FormDataParser):
                     if isinstance(event, MultipartSegment):
                         filename = _filename(event)
                         if filename is None:
-                            field = _Field(event.name or "", self._field_limit)
+                            field = _Field(_utf8(event.name), self._field_limit)
                         else:
                             part = self._open(event, filename, len(parts))
                             parts.append(part)
@@ -198,7 +202,7 @@ class _PartParser(FormDataParser):
 
     def _open(self, segment: MultipartSegment, sent: str, before: int) -> Part:
         """A part for a file segment. Rejected when the whole request is wrong to have it."""
-        key = segment.name or ""
+        key = _utf8(segment.name)
         if not self._intake.any_field and not self._field_name.fullmatch(key):
             raise Rejected.because("wrong_field", field=shown(key), name=self._intake.settings.field)
         rules = self._intake.rules
@@ -236,12 +240,20 @@ class _Field:
 
 
 def _filename(segment: MultipartSegment) -> str | None:
-    """The filename as sent; None for a field that is not a file."""
+    """The filename as sent; None for a field that is not a file, "" for a name that is no UTF-8."""
     disposition = segment.header("Content-Disposition", "")
     if segment.filename is None and "filename*" in disposition:
         # RFC 7578 forbids this form, and some clients send it all the same for names that are not ASCII.
         return parse_options_header(disposition)[1].get("filename")
-    return cast("str | None", segment.filename)
+    return None if segment.filename is None else _utf8(segment.filename)
+
+
+def _utf8(header: str | None) -> str:
+    """A header's value, which was read as latin-1, in the encoding that RFC 7578 asks for; "" where it is not."""
+    try:
+        return (header or "").encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def _begins_form(data: bytes, boundary: str) -> bool:

@@ -53,8 +53,9 @@ class LocalStorage:
         try:
             return self._staged()
         except FileNotFoundError:
-            # Somebody emptied the folder while we run.
-            self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Somebody emptied the folder while we run. Where the root itself is gone (a volume was unmounted, say),
+            # a new one would take files to a place that nobody looks at.
+            self._staging.mkdir(mode=0o700, exist_ok=True)
             return self._staged()
 
     def _staged(self) -> StagedFile:

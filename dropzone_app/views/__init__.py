@@ -123,6 +123,8 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
             response.close()
             response = ours
         # An uploaded file is no page of ours, whatever its type: it keeps its own, narrower policy.
-        if response.mimetype == "text/html" and request.endpoint != "uploads.file":
+        if request.endpoint == "uploads.file":
+            response = security.without_cookie(response)
+        elif response.mimetype == "text/html":
             security.guard_page(response)
         return security.drained(response, request)

@@ -356,7 +356,8 @@ def test_a_file_taken_out_of_a_running_request_leaves_its_neighbours_alone(
 ) -> None:
     held: list[Any] = []
     upload_page.route("**/upload/*", lambda route: held.append(route), times=1)
-    drop(upload_page, *good_files[:4])
+    with upload_page.expect_request("**/upload/*"):
+        drop(upload_page, *good_files[:4])
     name = good_files[1].name
     row(upload_page, name).get_by_role("button", name="Cancel").click()
     assert finished(upload_page, 4)["stored"] == 3
