@@ -21,6 +21,8 @@ from .uploads import Site
 
 #: Requests that one worker serves at once; a slow client holds one of them.
 THREADS = 16
+#: Seconds that a worker which is stopped may take to finish the requests it has.
+STOP_SECONDS = 10
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
         blocking_threads=THREADS,
         # One worker that the system kills (out of memory, say) does not end all the others' uploads.
         respawn_failed_workers=True,
+        # Not for ever: a browser may keep its connection, and an upload its hour.
+        workers_kill_timeout=STOP_SECONDS,
         log_level="warning",  # type: ignore[arg-type]
         websockets=False,
     ).serve()
@@ -83,6 +87,8 @@ def worker() -> Flask:
     # Ctrl+C in a terminal reaches every process, and the parent ends its workers by itself: granian's worker
     # may wait for ever when it is told twice at the same moment.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Until granian listens, the handler that came with the parent would swallow the parent's word to stop.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return create_app()
 
 
