@@ -194,7 +194,8 @@ class AllExcept:
     """Every extension but those in ``items``: ``AllExcept(SCRIPTS + EXECUTABLES)``."""
 
     def __init__(self, items: Iterable[str]) -> None:
-        self.items = tuple(items)
+        words = [items] if isinstance(items, str) else items
+        self.items = tuple(str(word).strip().lstrip(".").lower() for word in words)
 
     def __contains__(self, extension: object) -> bool:
         return extension not in self.items

@@ -87,7 +87,7 @@ class UploadSet:
         def declared(what: str, value: _V | None, parse: Callable[[str, object], _T]) -> _T | None:
             return None if value is None else parse(f"{where} {what}", value)
 
-        def one_of(what: str, value: object, words: tuple[str, ...]) -> None:
+        def one_of(what: str, value: object, words: tuple[object, ...]) -> None:
             if value not in words:
                 raise SettingError(
                     f"{where} {what} must be one of {', '.join(map(repr, words))}; it is {value!r}."
@@ -95,6 +95,7 @@ class UploadSet:
 
         one_of("batch", batch, ("each", "all"))
         one_of("duplicates", duplicates, ("keep", "skip", "refuse"))
+        one_of("public", public, (True, False))
         if not callable(naming):
             one_of("naming", naming, NAMINGS)
         if isinstance(folder, str):

@@ -62,7 +62,7 @@ def parsed(site: Site, body: bytes, stream: Any = None) -> UploadRequest:
     environ["CONTENT_LENGTH"] = str(len(body))
     environ["CONTENT_TYPE"] = f"multipart/form-data; boundary={BOUNDARY}"
     made = UploadRequest(environ)
-    made.intake = Intake(site.settings, site.rules["files"], site.storage)
+    made.intake = Intake(site.settings, site.rules["files"], site.storage, "file")
     return made
 
 

@@ -491,3 +491,37 @@ def test_a_check_of_ones_own_refuses_with_its_sentence(tmp_path: Path) -> None:
     visitor = Visitor(make_app(tmp_path, UploadSet("photos", ALL, checks=[png_only])))
     assert visitor.post(encode(("file", "a.txt", b"text"))).text == "PNG only!"
     assert visitor.post(encode(("file", "a.png", PNG))).status_code == 201
+
+
+# ---- what is for the view, and for another set
+
+
+def test_other_file_fields_are_left_to_the_view_as_they_came(tmp_path: Path) -> None:
+    photos, notes = UploadSet("photos", IMAGES), UploadSet("notes", TEXT)
+    app = make_app(tmp_path, photos, notes)
+    seen: list[Any] = []
+
+    def mine() -> Response:
+        batches = [photos.receive(request, field="photo"), notes.receive(request, field="note")]
+        seen.append([[verdict.rejected for verdict in batch.verdicts] for batch in batches])
+        seen.append((request.files["cv"].filename, request.files["cv"].read()))
+        return batches[0].response()
+
+    app.add_url_rule("/mine", "mine", mine, methods=["POST"])
+    body = encode(("cv", "my cv.pdf", PDF), ("photo", "a.png", PNG), ("note", "a.txt", b"text"))
+    assert Visitor(app).post(body, "/mine").status_code == 201
+    assert seen == [[[None], [None]], ("my cv.pdf", PDF)]
+    assert (tmp_path / "uploads/notes/a.txt").read_bytes() == b"text"
+
+
+@pytest.mark.parametrize("items", ["exe", ["EXE"], (".Exe",)])
+def test_all_except_reads_extensions_as_sets_do(tmp_path: Path, items: Any) -> None:
+    visitor = Visitor(make_app(tmp_path, UploadSet("things", AllExcept(items))))
+    assert visitor.post(encode(("file", "setup.exe", EXE))).status_code == 415
+    assert visitor.post(encode(("file", "e", b"x"))).status_code == 201
+
+
+@pytest.mark.parametrize("public", ["false", "no", 5, None])
+def test_only_true_makes_a_set_public(public: Any) -> None:
+    with pytest.raises(SettingError, match="public must be one of True, False"):
+        UploadSet("photos", public=public)

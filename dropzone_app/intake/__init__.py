@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO, cast
 
 from werkzeug.datastructures import FileStorage, Headers
@@ -10,6 +11,9 @@ from ..checks import Rules, Screening
 from ..errors import Rejected
 from ..naming import display_name, extension_of
 from ..storage import StagedFile, Storage
+
+# Bytes of a file that is none of ours before it goes to a temporary file; Werkzeug's own number.
+_IN_MEMORY = 500 * 1024
 
 
 class Part(FileStorage):
@@ -86,6 +90,26 @@ class Part(FileStorage):
 
     def close(self) -> None:
         self.discard()
+
+
+class OtherFile(FileStorage):
+    """A file of a form that is for the view and not for a set: kept as Werkzeug keeps one."""
+
+    def __init__(self, *, key: str, filename: str, headers: Headers) -> None:
+        stream = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed by discard()
+        super().__init__(cast(IO[bytes], stream), filename=filename, name=key, headers=headers)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self.stream.write(data)
+
+    def finish(self) -> None:
+        """All bytes were there."""
+        self.stream.seek(0)
+
+    def discard(self) -> None:
+        """Let go of the bytes. Idempotent."""
+        self.close()
 
 
 def receive_part(storage: Storage, rules: Rules, file: FileStorage) -> Part:

@@ -23,7 +23,7 @@ from ..config import MAX_FIELD_SIZE, Settings, Size
 from ..errors import Rejected
 from ..naming import shown
 from ..storage import Storage
-from . import Part
+from . import OtherFile, Part
 
 # One read of the input. gunicorn copies its whole read-ahead on every read, so that small ones are dear.
 _CHUNK = 1 << 20
@@ -85,8 +85,10 @@ class Intake:
     settings: Settings
     rules: Rules
     storage: Storage
-    #: Take a file under any field name: the view is not ours, and knows its form.
-    any_field: bool = False
+    #: The file field that is ours, with or without an index; None: every one.
+    field: str | None
+    #: What becomes of a file under another field: refuse the request, or leave it to the view, whose form it is.
+    leave_others: bool = False
 
 
 class UploadRequestMixin(Request):
@@ -112,9 +114,9 @@ class _PartParser(FormDataParser):
         super().__init__(cls=request.parameter_storage_class)
         self._request = request
         self._intake = intake
-        settings = intake.settings
         self._field_limit = min(MAX_FIELD_SIZE, request.max_form_memory_size or MAX_FIELD_SIZE)
-        self._field_name = re.compile(re.escape(settings.field) + r"(?:\[[0-9]{0,9}\])?")
+        name = ".*" if intake.field is None else re.escape(intake.field) + r"(?:\[[0-9]{0,9}\])?"
+        self._field_name = re.compile(name, re.DOTALL)
 
     def parse(
         self,
@@ -129,7 +131,7 @@ class _PartParser(FormDataParser):
         if self._request._refused is not None:
             # Somebody asks again after the refusal; the rest of the body is no form.
             raise self._request._refused
-        parts: list[Part] = []
+        parts: list[Part | OtherFile] = []
         try:
             fields = self._parse(boundary, parts)
         except BaseException as error:
@@ -139,10 +141,14 @@ class _PartParser(FormDataParser):
                 self._request._refused = error
             raise
         # The parser names the empty input of a form without a choice: a part without name and bytes is none.
-        named = [part for part in parts if part.filename or part.size or part.sent_name]
+        named = [
+            part
+            for part in parts
+            if not isinstance(part, Part) or part.filename or part.size or part.sent_name
+        ]
         return stream, self.cls(fields), self.cls([(part.name or "", part) for part in named])
 
-    def _parse(self, boundary: str, parts: list[Part]) -> list[tuple[str, str]]:
+    def _parse(self, boundary: str, parts: list[Part | OtherFile]) -> list[tuple[str, str]]:
         """Read the body; parts go into ``parts`` as they begin, so that a failure can let go of them."""
         settings = self._intake.settings
         body = Body.of(self._request)
@@ -154,7 +160,7 @@ class _PartParser(FormDataParser):
             header_charset="latin-1",
         )
         fields: list[tuple[str, str]] = []
-        part: Part | None = None
+        part: Part | OtherFile | None = None
         field: _Field | None = None
         most = self._intake.rules.max_total_size
         total = received = 0
@@ -174,7 +180,8 @@ class _PartParser(FormDataParser):
                         if filename is None:
                             field = _Field(_utf8(event.name), self._field_limit)
                         else:
-                            part = self._open(event, filename, len(parts))
+                            ours = sum(isinstance(part, Part) for part in parts)
+                            part = self._open(event, filename, ours)
                             parts.append(part)
                     elif event is None:
                         if part is not None:
@@ -200,10 +207,12 @@ class _PartParser(FormDataParser):
             raise Rejected.because("malformed") from error
         return fields
 
-    def _open(self, segment: MultipartSegment, sent: str, before: int) -> Part:
+    def _open(self, segment: MultipartSegment, sent: str, before: int) -> Part | OtherFile:
         """A part for a file segment. Rejected when the whole request is wrong to have it."""
         key = _utf8(segment.name)
-        if not self._intake.any_field and not self._field_name.fullmatch(key):
+        if not self._field_name.fullmatch(key):
+            if self._intake.leave_others:
+                return OtherFile(key=key, filename=sent, headers=Headers(segment.headerlist))
             raise Rejected.because("wrong_field", field=shown(key), name=self._intake.settings.field)
         rules = self._intake.rules
         if rules.max_files and before >= rules.max_files:

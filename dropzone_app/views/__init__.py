@@ -66,7 +66,7 @@ def _guard() -> None:
         upload_set = site().upload_set((request.view_args or {}).get("name"))
         owner()
         cast(UploadRequestMixin, request).intake = Intake(
-            settings, site().rules[upload_set.name], site().storage_of(upload_set)
+            settings, site().rules[upload_set.name], site().storage_of(upload_set), settings.field
         )
     if not by_header:
         security.check_csrf(request.form.get(security.csrf_field()) if is_upload else None)

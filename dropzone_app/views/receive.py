@@ -66,7 +66,7 @@ class UploadSet(uploads.UploadSet):
             if untouched:
                 security.check_length(request, here.settings)
                 cast(UploadRequestMixin, request).intake = Intake(
-                    here.settings, here.rules[self.name], here.storage_of(self), any_field=True
+                    here.settings, here.rules[self.name], here.storage_of(self), field, leave_others=True
                 )
             if not checked:
                 security.check_csrf(request.form.get(security.csrf_field()))
