@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask, Request, jsonify, render_template_string, request, session
 from flask_wtf.csrf import CSRFProtect
+from jinja2 import StrictUndefined
 from webclient import CONTENT_TYPE, EXE, PNG, Visitor, assert_refused, encode, stored_names
 from werkzeug.datastructures import FileStorage
 
@@ -470,3 +471,15 @@ def test_an_app_without_a_static_folder_can_be_a_host(make: Callable[..., Flask]
     app = make(options={"static_folder": None})
     Uploads(app)
     assert len(Visitor(app).store(("file", "a.png", PNG))) == 1
+
+
+def test_pages_stand_where_a_host_is_strict_about_what_is_undefined(make: Callable[..., Flask]) -> None:
+    app = make()
+    app.jinja_env.undefined = StrictUndefined
+    Uploads(app, UploadSet("photos", ["png"]))
+    app.add_url_rule("/", "home", lambda: render_template_string(PAGE))
+    visitor = Visitor(app)
+    assert visitor.get("/").status_code == 200
+    page = visitor.get("/files")
+    assert page.status_code == 200
+    assert 'class="uploads-brand" href="/files"' in page.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from blinker import NamedSignal
-from flask import current_app
+from flask import current_app, render_template, url_for
 
 from .. import security
 from ..errors import Rejected
@@ -15,6 +15,14 @@ from ..uploads import Site
 def site() -> Site:
     """What the app of this request has set up."""
     return cast(Site, current_app.extensions["uploads"])
+
+
+def page(template: str, **context: Any) -> str:
+    """An HTML page of ours: with its nonce, and the way home (the page itself, or the files in a host app)."""
+    home = "uploads.index" if "uploads.index" in current_app.view_functions else "uploads.files"
+    return render_template(
+        f"dropzone_app/{template}", home=url_for(home), csp_nonce=security.csp_nonce(), **context
+    )
 
 
 def tell(signal: NamedSignal, **facts: Any) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from flask import Request, Response, current_app, jsonify, render_template, request, url_for
+from flask import Request, Response, current_app, jsonify, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.http import dump_options_header
 from werkzeug.wsgi import FileWrapper
@@ -16,7 +16,7 @@ from .. import security
 from ..errors import Rejected
 from ..records import Record
 from ..signals import upload_deleted
-from .base import owner, site, tell
+from .base import owner, page, site, tell
 
 #: Files on one page of the list.
 PAGE = 50
@@ -54,9 +54,7 @@ def files() -> Response | str:
         response = jsonify(files=found, next=cursor)
         response.headers["Cache-Control"] = "no-store"
         return response
-    return render_template(
-        "dropzone_app/files.html", files=found, next=cursor, csp_nonce=security.csp_nonce()
-    )
+    return page("files.html", files=found, next=cursor)
 
 
 def newest(cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]:
@@ -68,10 +66,10 @@ def newest(cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]
             raise Rejected.because("bad_cursor")
         after = int(match[1]), match[2]
     found = site().records.files(owner(), limit=PAGE + 1, after=after)
-    page = found[:PAGE]
-    more = f"{page[-1].created}-{page[-1].id}" if len(found) > PAGE else None
+    shown = found[:PAGE]
+    more = f"{shown[-1].created}-{shown[-1].id}" if len(found) > PAGE else None
     root = url_for("uploads.files")
-    return [file_fields(record, root) for record in page], more
+    return [file_fields(record, root) for record in shown], more
 
 
 def file(id: str, filename: str) -> Response:

@@ -14,7 +14,7 @@ from ..errors import MESSAGES, Rejected
 from ..kinds import names_of
 from ..uploads import UploadSet
 from . import files
-from .base import owner, site
+from .base import owner, page, site
 
 #: Refusals that the browser can make by itself, with the server's words.
 _BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "too_many_files")
@@ -23,7 +23,7 @@ _BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "to
 def index() -> str:
     """The page: a zone, and below it the visitor's files."""
     found, cursor = files.newest()
-    return render_template("dropzone_app/page.html", files=found, next=cursor, csp_nonce=security.csp_nonce())
+    return page("page.html", files=found, next=cursor)
 
 
 def batch(id: str) -> str:
@@ -45,8 +45,8 @@ def batch(id: str) -> str:
         )
     stored = sum(part["stored"] for part in parts)
     created = datetime.fromtimestamp(report["created"] / 1_000_000, UTC).isoformat(timespec="seconds")
-    return render_template(
-        "dropzone_app/batch.html",
+    return page(
+        "batch.html",
         batch={
             "id": id,
             "created": created,
@@ -54,7 +54,6 @@ def batch(id: str) -> str:
             "stored": stored,
             "refused": len(parts) - stored,
         },
-        csp_nonce=security.csp_nonce(),
     )
 
 
