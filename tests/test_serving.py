@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from flask import Flask, session
-from webclient import PDF, PNG, Visitor, assert_refused, stored_names, visiting
+from flask import session
+from webclient import PDF, PNG, Visitor, assert_refused, host_visitor, stored_names, visiting
 from werkzeug.http import http_date, parse_date, parse_options_header
 
-from dropzone_app import Uploads, UploadSet
+from dropzone_app import UploadSet
 from dropzone_app.errors import MESSAGES
 
 UNKNOWN = "There is no such file here, or it is not yours."
@@ -28,19 +28,6 @@ def visitor(tmp_path: Path) -> Iterator[Visitor]:
 def url(visitor: Visitor) -> str:
     (file,) = visitor.store(("file", "letters.txt", TEXT))
     return str(file["url"])
-
-
-def host_visitor(tmp_path: Path, upload_set: UploadSet, **config: object) -> Visitor:
-    app = Flask("host")
-    app.config.from_mapping(
-        SECRET_KEY="s",
-        UPLOADS_DURABLE=False,
-        UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-        UPLOADS_DATABASE="sqlite:///:memory:",
-        **config,
-    )
-    Uploads(app, upload_set)
-    return Visitor(app)
 
 
 # ---- names

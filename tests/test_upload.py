@@ -6,10 +6,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from flask import Flask
-from webclient import CONTENT_TYPE, EXE, PDF, PNG, Visitor, assert_refused, encode, stored_names, visiting
+from webclient import (
+    CONTENT_TYPE,
+    EXE,
+    PDF,
+    PNG,
+    Visitor,
+    assert_refused,
+    encode,
+    host_visitor,
+    stored_names,
+    visiting,
+)
 
-from dropzone_app import Rejected, Uploads, UploadSet
+from dropzone_app import Rejected, UploadSet
 
 KINDS = "Accepted: PNG, PDF, text."
 EXE_REFUSED = f".exe files are not accepted here. {KINDS}"
@@ -439,18 +449,6 @@ def test_a_field_that_is_too_long_refuses_the_request(visitor: Visitor) -> None:
 
 
 # ---- sets
-
-
-def host_visitor(tmp_path: Path, upload_set: UploadSet) -> Visitor:
-    app = Flask("host")
-    app.config.from_mapping(
-        SECRET_KEY="s",
-        UPLOADS_DURABLE=False,
-        UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-        UPLOADS_DATABASE="sqlite:///:memory:",
-    )
-    Uploads(app, upload_set)
-    return Visitor(app)
 
 
 def png_only(part: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from dropzone_app import create_app
+from dropzone_app import Uploads, UploadSet, create_app
 
 BOUNDARY = "----the-boundary-7f3a"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -135,6 +135,20 @@ def visiting(folder: Path) -> Iterator[Callable[..., Visitor]]:
             return Visitor(app)
 
         yield visit
+
+
+def host_visitor(tmp_path: Path, upload_set: UploadSet, **config: object) -> Visitor:
+    """A visitor of a host app with this set, its records in memory."""
+    app = Flask("host")
+    app.config.from_mapping(
+        SECRET_KEY="s",
+        UPLOADS_DURABLE=False,
+        UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
+        UPLOADS_DATABASE="sqlite:///:memory:",
+        **config,
+    )
+    Uploads(app, upload_set)
+    return Visitor(app)
 
 
 def stored_names(folder: Path) -> list[str]:
