@@ -10,14 +10,12 @@ import fcntl
 import json
 import os
 import secrets
-import socket
 import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -53,6 +51,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, S
 
 from .config import SettingError
 from .naming import numbered
+from .processes import is_alive, this_process
 
 COMMITTING, STORED = "committing", "stored"
 
@@ -304,11 +303,15 @@ class Records:
         # As a writer: a killed process may hold the lock for a last moment, and what it commits then counts.
         with self._write() as connection:
             found = connection.execute(select(_files).where(_files.c.state == COMMITTING)).mappings()
-            claimed = [_record(row) for row in found if not _alive(row["process"] or "", row["created"])]
+            claimed = [
+                _record(row)
+                for row in found
+                if not is_alive(row["process"] or "", (now() - row["created"]) / 1e6)
+            ]
             if claimed:
                 ids = [{"claimed": record.id} for record in claimed]
                 claim = update(_files).where(_files.c.id == bindparam("claimed"))
-                connection.execute(claim.values(process=_this_process()), ids)
+                connection.execute(claim.values(process=this_process()), ids)
             return claimed
 
     # ---- what is stored
@@ -351,7 +354,7 @@ class Records:
             row = connection.execute(
                 update(_files)
                 .where(_files.c.id == id, _files.c.owner == owner, _files.c.state == STORED)
-                .values(state=COMMITTING, process=_this_process(), mark=None, uuid=id)
+                .values(state=COMMITTING, process=this_process(), mark=None, uuid=id)
                 .returning(*_files.c)
             )
             found = row.mappings().first()
@@ -453,7 +456,7 @@ def _with_number(key: str, number: int | str) -> str:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    return {**record.__dict__, "process": _this_process()}
+    return {**record.__dict__, "process": this_process()}
 
 
 def _record(row: Any) -> Record:
@@ -510,49 +513,3 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-
-
-@cache
-def _host() -> str:
-    """This machine since its last start."""
-    with contextlib.suppress(OSError):
-        return f"{socket.gethostname()}/{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
-    return socket.gethostname()
-
-
-def _started(pid: int) -> str:
-    """When a running process began, in clock ticks since boot; "" where the system does not tell."""
-    with contextlib.suppress(OSError):
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        # One that was killed keeps its number until its parent looks; in a container that may be never.
-        return "" if state in {"Z", "X"} else fields[18]
-    return ""
-
-
-@cache
-def _name_of(pid: int) -> str:
-    return f"{_host()} {pid} {_started(pid)}"
-
-
-def _this_process() -> str:
-    return _name_of(os.getpid())
-
-
-def _alive(process: str, created: int) -> bool:
-    """Whether the process that made a reservation may still finish it."""
-    if not process:
-        return False
-    host, _, rest = process.partition(" ")
-    pid, _, started = rest.partition(" ")
-    if host.partition("/")[0] != _host().partition("/")[0]:
-        # Another machine's; it cannot be asked. Nobody commits for a day.
-        return now() - created < BATCH_LIFETIME
-    if host != _host() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return _started(int(pid)) == started

@@ -16,7 +16,8 @@ from support import IN_CI
 from werkzeug.datastructures import FileStorage
 
 from dropzone_app import Uploads, UploadSet, create_app
-from dropzone_app.uploads import Batch, Site
+from dropzone_app.batch import Batch
+from dropzone_app.uploads import Site
 
 # A slow machine is no failure. CI asks the same questions each time, people new ones; EXAMPLES=5000 asks more.
 settings.register_profile(
@@ -54,7 +55,7 @@ def site_of(app: Flask) -> Site:
 def batch_of(site: Site, *parts: tuple[str, bytes], name: str | None = None, **form: str) -> Batch:
     """An uncommitted batch of (filename, content); `uuid_0="u"` is the field `uuid[0]`."""
     fields = {f"{key.rpartition('_')[0]}[{key.rpartition('_')[2]}]": value for key, value in form.items()}
-    batch = site.batch(site.upload_set(name), "me", fields)
+    batch = Batch(site, site.upload_set(name), owner="me", form=fields)
     for index, (filename, content) in enumerate(parts):
         batch.add(f"file[{index}]", FileStorage(BytesIO(content), filename, f"file[{index}]"))
     return batch

@@ -13,7 +13,7 @@ from core import codes, commit, make_app, rows, site_of
 from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from dropzone_app import SettingError
+from dropzone_app import SettingError, processes
 from dropzone_app import records as records_module
 from dropzone_app.records import BATCH_LIFETIME, Record, Records, new_id, now
 from dropzone_app.uploads import Site
@@ -342,7 +342,7 @@ def test_a_reservation_of_a_process_that_is_gone_is_claimed_once(
 ) -> None:
     """Gone: no such process; its number given to another one; the machine started anew; never named."""
     (reserved,) = records.reserve([row()])
-    host, pid, started = records_module._this_process().split(" ")
+    host, pid, started = processes.this_process().split(" ")
     if process is not None:
         name = host.partition("/")[0]
         process = process.format(host=host, name=name, pid=os.getpid(), started=started)

@@ -36,8 +36,9 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from werkzeug.datastructures import FileStorage
 
 from dropzone_app import Rejected, UploadSet
+from dropzone_app.batch import Batch, Verdict, index_of, refusal
 from dropzone_app.intake import Part
-from dropzone_app.uploads import Site, Verdict, index_of, refusal
+from dropzone_app.uploads import Site
 
 PNG = SAMPLES["png"]
 TXT = b"hello"
@@ -159,7 +160,7 @@ def test_a_check_that_breaks_leaves_nothing(tmp_path: Path) -> None:
 
     app = make_app(tmp_path, UploadSet("files", checks=[broken]), PROPAGATE_EXCEPTIONS=False)
     site = site_of(app)
-    batch = site.batch(site.upload_set(None), "me", {})
+    batch = Batch(site, site.upload_set(None), owner="me", form={})
     with pytest.raises(ZeroDivisionError):
         batch_of(site, ("a.txt", b"12"))
     batch.discard()
@@ -348,7 +349,7 @@ def test_other_bytes_under_the_same_uuid_are_refused(site: Site, tmp_path: Path,
 
 def test_a_uuid_is_the_owners_own(site: Site, tmp_path: Path) -> None:
     commit(site, ("a.txt", TXT), uuid_0="u")
-    batch = site.batch(site.upload_set(None), "someone else", {"uuid[0]": "u"})
+    batch = Batch(site, site.upload_set(None), owner="someone else", form={"uuid[0]": "u"})
     batch.add("file[0]", FileStorage(BytesIO(b"other"), "a.txt", "file[0]"))
     batch.commit()
     assert codes(batch) == [None]
@@ -566,7 +567,7 @@ def test_a_failing_disk_leaves_nothing_at_any_step(
         if way == "named":
             forbid_tmpfile(patch)
         fail_at_call(patch, name, call, number)
-        batch = site.batch(site.upload_set(None), "me", {"uuid[0]": "u"})
+        batch = Batch(site, site.upload_set(None), owner="me", form={"uuid[0]": "u"})
         with pytest.raises(OSError, match=os.strerror(number)):
             add_and_commit(batch, parts)
         batch.discard()
@@ -879,7 +880,7 @@ def test_parts_whose_keys_repeat_or_have_no_index_are_numbered_by_position(site:
         (["file"], ["file"]),
         (["file[4]"], ["file[4]"]),
     ):
-        batch = site.batch(site.upload_set(None), "me", {"path[0]": "first", "path[1]": "second"})
+        batch = Batch(site, site.upload_set(None), owner="me", form={"path[0]": "first", "path[1]": "second"})
         for key in sent:
             batch.add(key, FileStorage(BytesIO(TXT), "a.txt", key))
         batch.commit()

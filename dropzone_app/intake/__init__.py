@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import file_digest
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO, cast
 
@@ -53,6 +54,13 @@ class Part(FileStorage):
     def sha256(self) -> str | None:
         """Hex digest of what arrived; None where none is kept."""
         return self.staged.sha256 if self.staged else None
+
+    def digest(self) -> str:
+        """Hex SHA-256 of what arrived, read again where none was kept. ValueError once the part is refused."""
+        if self.sha256:
+            return self.sha256
+        with self.open() as file:
+            return file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
 
     @property
     def rejected(self) -> Rejected | None:

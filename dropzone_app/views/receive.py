@@ -10,9 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
 from .. import security, uploads
+from ..batch import Batch, Verdict
 from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
-from ..uploads import Batch, Verdict
 from .base import owner, site
 from .upload import answer, commit
 
@@ -70,7 +70,7 @@ class UploadSet(uploads.UploadSet):
                 )
             if not checked:
                 security.check_csrf(request.form.get(security.csrf_field()))
-            batch = here.batch(self, owner(), request.form)
+            batch = Batch(here, self, owner=owner(), form=request.form)
             for key, file in request.files.items(multi=True):
                 if (field is None or _base(key) == field) and file.filename:
                     batch.add(key, file)

@@ -7,15 +7,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response as BaseResponse
 
 from .. import security
+from ..batch import Batch, refusal
 from ..signals import upload_rejected, upload_stored
-from ..uploads import Batch, refusal
 from .base import owner, site, tell
 from .files import file_fields
 
 
 def upload(name: str | None = None) -> BaseResponse:
     """Give every part of the request its verdict, store the good ones, and say what became of each."""
-    batch = site().batch(site().upload_set(name), owner(), request.form)
+    batch = Batch(site(), site().upload_set(name), owner=owner(), form=request.form)
     for key, part in request.files.items(multi=True):
         batch.add(key, part)
     commit(batch)

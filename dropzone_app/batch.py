@@ -1,0 +1,311 @@
+"""A batch: check every part, then commit the good ones; and what its verdicts say. No SQL, no HTML, no Flask."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.datastructures import FileStorage
+
+from .checks import check_counts
+from .config import FIELDS, told_apart
+from .errors import Rejected
+from .intake import Part, receive_part
+from .kinds import kind_of
+from .naming import display_path, extension_of, shown
+from .records import COMMITTING, Record, new_id, now
+from .storage import StagedFile
+from .uploads import Site, UploadSet
+
+#: Seconds that a repeated upload waits for the first one to be committed.
+TWIN_PATIENCE = 10.0
+
+
+@dataclass
+class Verdict:
+    """What became of one part: ``record`` of the stored file, or ``rejected``."""
+
+    key: str
+    filename: str
+    record: Record | None = None
+    rejected: Rejected | None = None
+    #: The same upload, or for a set without duplicates the same bytes, was there already.
+    repeated: bool = False
+
+
+@dataclass
+class _Entry:
+    """A part on its way through a batch."""
+
+    part: Part
+    verdict: Verdict
+    uuid: str = ""
+    path: str = ""
+    record: Record | None = None
+    #: The same upload, stored or being stored already, perhaps by this very batch.
+    twin: Record | None = None
+
+
+class Batch:
+    """The parts of one request: :meth:`add` each, :meth:`commit` once, read :attr:`verdicts`.
+
+    Either every good part is stored with its record, or (another failure than a refusal) nothing is.
+    """
+
+    def __init__(
+        self, site: Site, upload_set: UploadSet, *, owner: str, form: Mapping[str, str] | None = None
+    ) -> None:
+        self._site = site
+        self._set = upload_set
+        self._rules = site.rules[upload_set.name]
+        self._storage = site.storage_of(upload_set)
+        self._records = site.records
+        self._owner = owner
+        self._form = dict((form or {}).items())
+        self._entries: list[_Entry] = []
+
+    @property
+    def upload_set(self) -> UploadSet:
+        """The set whose rules these parts were held to."""
+        return self._set
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One for each part, in the order they came."""
+        return [entry.verdict for entry in self._entries]
+
+    def add(self, key: str, file: FileStorage) -> None:
+        """Take a part and run the set's own checks on it; those of the rules run while its bytes pass.
+
+        A file that another parser has received is copied into the staging area first.
+        """
+        part = file if isinstance(file, Part) else receive_part(self._storage, self._rules, file)
+        entry = _Entry(part, Verdict(key, part.filename or ""))
+        self._entries.append(entry)
+        with self._rejecting(entry):
+            for check in self._set.checks:
+                if part.rejected is None:
+                    check(part)
+
+    def commit(self) -> None:
+        """Make the good parts permanent and visible: reserve, link, record.
+
+        Rejected where the whole request is refused; OSError or SQLAlchemyError where storage or database
+        fail. Then nothing of the batch is stored.
+        """
+        if not self._entries:
+            raise Rejected.because("no_file")
+        try:
+            check_counts(self._rules, (entry.part.size for entry in self._entries))
+            self._number()
+            for entry in self._entries:
+                with self._rejecting(entry):
+                    self._declare(entry)
+            if self._set.batch == "all" and any(entry.part.rejected for entry in self._entries):
+                self._refuse_the_others()
+            self._store()
+        finally:
+            self.discard()
+        for entry in self._entries:
+            entry.verdict.rejected = entry.part.rejected
+
+    def discard(self) -> None:
+        """Let go of what is staged. Idempotent; what was committed stays."""
+        for entry in self._entries:
+            entry.part.discard()
+
+    @contextlib.contextmanager
+    def _rejecting(self, entry: _Entry) -> Iterator[None]:
+        try:
+            yield
+        except Rejected as rejected:
+            entry.part.reject(rejected)
+
+    def _good(self) -> list[_Entry]:
+        return [entry for entry in self._entries if entry.part.rejected is None]
+
+    def _number(self) -> None:
+        """Settle the key of each part: by position where a key has no index or comes twice."""
+        keys = [entry.verdict.key for entry in self._entries]
+        indexes = {index_of(key) for key in keys} - {None}
+        if len(keys) == 1 or len(indexes) == len(keys):
+            return
+        for position, entry in enumerate(self._entries):
+            entry.verdict.key = f"{keys[position].partition('[')[0]}[{position}]"
+
+    def _declare(self, entry: _Entry) -> None:
+        """Read the fields that came beside the part, and compare what they say with what arrived."""
+        part, index = entry.part, index_of(entry.verdict.key) or 0
+        uuid, size, sha256, path = (self._field(name, index) for name in FIELDS)
+        if uuid and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", uuid):
+            raise Rejected.because(
+                "bad_field",
+                field=f"uuid[{index}]",
+                expected="up to 64 letters, digits, dashes or underscores",
+            )
+        if size and not re.fullmatch(r"[0-9]{1,18}", size):
+            raise Rejected.because("bad_field", field=f"size[{index}]", expected="a number of bytes")
+        if sha256 and not re.fullmatch(r"[0-9A-Fa-f]{64}", sha256):
+            raise Rejected.because("bad_field", field=f"sha256[{index}]", expected="64 hexadecimal digits")
+        entry.uuid = uuid or new_id()
+        entry.path = display_path(path)
+        if part.rejected is not None:
+            return
+        if size and int(size) != part.size:
+            received, declared = told_apart(part.size, int(size))
+            raise Rejected.because("size_differs", received=received, declared=declared)
+        if sha256 and sha256.lower() != (part.digest()):
+            raise Rejected.because("digest_differs")
+
+    def _field(self, name: str, index: int) -> str:
+        value = self._form.get(f"{name}[{index}]")
+        if value is None and index == 0:
+            value = self._form.get(name)
+        return value or ""
+
+    def _store(self) -> None:
+        entries = self._good()
+        if not entries:
+            return
+        put: list[_Entry] = []
+        try:
+            self._reserve(entries, put)
+            # Before anything is stored: from then on nothing may fail or be refused.
+            own = {entry.record.id: entry for entry in put if entry.record}
+            self._meet_twins(entries, own)
+            if self._set.batch == "all" and any(entry.part.rejected for entry in entries):
+                self._take_back(put)
+                self._refuse_the_others()
+                return
+            committed = [(self._link(entry), entry.record.key) for entry in put if entry.record]
+            self._storage.sync(committed)
+            if put:
+                self._records.store([entry.record.id for entry in put if entry.record])
+        except BaseException:
+            self._take_back(put)
+            raise
+        for entry in self._good():
+            first = own.get(entry.twin.id, entry) if entry.twin else entry
+            entry.verdict.record = first.record
+            entry.verdict.repeated = entry.twin is not None
+
+    def _meet_twins(self, entries: list[_Entry], own: Mapping[str, _Entry]) -> None:
+        """Refuse each part that is not the same as what came first under its uuid, in this batch or before.
+
+        Where duplicates are told by their bytes, what came first may have another uuid.
+        """
+        for entry in entries:
+            if entry.twin is None:
+                continue
+            with self._rejecting(entry):
+                if entry.twin.id not in own:
+                    entry.twin = entry.record = self._recorded(entry, entry.twin)
+                if entry.twin.uuid != entry.uuid and self._set.duplicates == "refuse":
+                    raise Rejected.because("duplicate", filename=shown(entry.twin.filename))
+                digests = {entry.twin.sha256, entry.part.sha256} - {None}
+                if entry.twin.size != entry.part.size or len(digests) > 1:
+                    raise Rejected.because("uuid_taken")
+
+    def _refuse_the_others(self) -> None:
+        for entry in self._good():
+            entry.part.reject(Rejected.because("batch_refused"))
+
+    def _reserve(self, entries: list[_Entry], put: list[_Entry]) -> None:
+        """Rows in state ``committing`` for ``entries``; those that are ours to link go into ``put``."""
+        created = now()
+        wanted = [self._wanted(entry, created + position) for position, entry in enumerate(entries)]
+        for entry, mine, got in zip(entries, wanted, self._records.reserve(wanted), strict=True):
+            if got.id == mine.id:
+                entry.record = got
+                put.append(entry)
+            else:
+                entry.twin = got
+
+    def _wanted(self, entry: _Entry, created: int) -> Record:
+        part, filename = entry.part, entry.verdict.filename
+        assert part.staged
+        return Record(
+            id=new_id(),
+            set=self._set.name,
+            owner=self._owner,
+            uuid=entry.uuid,
+            filename=filename,
+            path=entry.path,
+            key=self._set.key(part, owner=self._owner, path=entry.path),
+            storage=self._set.name if self._set.name in self._site.storages else "",
+            size=part.size,
+            type=kind_of(extension_of(filename)).media_type,
+            sha256=part.sha256,
+            once=self._set.duplicates != "keep",
+            created=created,
+            mark=part.staged.mark,
+        )
+
+    def _link(self, entry: _Entry) -> StagedFile:
+        assert entry.part.staged and entry.record
+        try:
+            self._storage.commit(entry.part.staged, entry.record.key)
+        except FileExistsError:
+            # A file that no record names lies there. It is not ours, and stays.
+            entry.record = self._records.rekey(entry.record)
+            self._storage.commit(entry.part.staged, entry.record.key)
+        return entry.part.staged
+
+    def _take_back(self, put: list[_Entry]) -> None:
+        """Undo a commit that failed half-way. What cannot be undone now is undone at the next start."""
+        ids = [entry.record.id for entry in put if entry.record]
+        if not ids:
+            return
+        with contextlib.suppress(OSError, SQLAlchemyError):
+            self._site.undo(self._records.committing(ids))
+
+    def _recorded(self, entry: _Entry, twin: Record) -> Record:
+        """The stored file of a request that came first with this uuid. Rejected while that is not decided."""
+        deadline = time.monotonic() + TWIN_PATIENCE
+        found: Record | None = twin
+        while found is not None and found.state == COMMITTING and time.monotonic() < deadline:
+            time.sleep(0.02)
+            found = self._records.reserved_or_stored(twin.id)
+        if found is None or found.state == COMMITTING:
+            raise Rejected.because("uuid_busy")
+        return found
+
+
+def index_of(key: str) -> int | None:
+    """``file[12]`` → 12; None for ``file`` and ``file[]``."""
+    match = re.fullmatch(r"[^\[\]]+\[([0-9]{1,9})\]", key)
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The plain-text answer to a batch of which not everything was stored."""
+
+    text: str
+    status: int
+    #: Whether the text has a line for each part not stored, so that a part without one was stored.
+    per_part: bool
+
+
+def refusal(verdicts: Sequence[Verdict]) -> Refusal | None:
+    """The answer that tells the whole truth about ``verdicts``; None when every part was stored."""
+    refused = [(verdict, verdict.rejected) for verdict in verdicts if verdict.rejected]
+    if not refused:
+        return None
+    statuses = {rejected.status for _, rejected in refused}
+    status = statuses.pop() if len(statuses) == 1 else 422
+    if len(verdicts) == 1:
+        return Refusal(refused[0][1].sentence, status, per_part=False)
+    lines = [f'{verdict.key} "{shown(verdict.filename)}": {rejected.text}' for verdict, rejected in refused]
+    stored = len(verdicts) - len(refused)
+    if stored == 0:
+        lines.append("No file was stored.")
+    elif stored == 1:
+        lines.append("The other file was stored.")
+    else:
+        lines.append(f"The other {stored} files were stored.")
+    return Refusal("\n".join(lines), status, per_part=True)
