@@ -179,6 +179,7 @@ def _set_up(
             # Flask-Dropzone hangs its own files below it, also in an app that has no static folder.
             app.static_url_path = "/static"
         Dropzone(app)
+    sets = tuple(upload_set.configured(settings) for upload_set in sets)
     rules = {upload_set.name: upload_set.rules(settings) for upload_set in sets}
     largest = max(rule.max_file_size for rule in rules.values())
     settings = settings.with_room_for(largest)

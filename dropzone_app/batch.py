@@ -70,8 +70,8 @@ class Batch:
 
     @property
     def upload_set(self) -> UploadSet:
-        """The set whose rules these parts were held to."""
-        return self._set
+        """The set whose rules these parts were held to, as it was declared."""
+        return self._set.declared
 
     @property
     def verdicts(self) -> list[Verdict]:

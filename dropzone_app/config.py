@@ -54,8 +54,9 @@ def parse_size(setting: str, value: object) -> Size:
     )
     unit = _UNITS.get(match[2].upper()) if match else None
     # Decimal: a float does not tell the bytes of 9 PB apart.
-    size = int(Decimal(match[1]) * unit) if match and unit else 0
-    if size < 1:
+    size = Decimal(match[1]) * unit if match and unit else Decimal(0)
+    # Half a byte is a mistake: who writes 1.5 means megabytes.
+    if size < 1 or (unit == 1 and size % 1):
         raise SettingError(
             f"{setting} must be a size such as 10485760 or '10 MB', and more than nothing; it is {value!r}."
         )
@@ -83,8 +84,8 @@ def parse_extensions(setting: str, value: object) -> tuple[str, ...]:
     """Extensions in lower case without the dot, from ``"png, jpg"`` or any iterable of them."""
     words = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
     try:
-        found = dict.fromkeys(str(word).strip().lstrip(".").lower() for word in words)  # type: ignore[attr-defined]
-    except TypeError:
+        found = dict.fromkeys(word.strip().lstrip(".").lower() for word in words)  # type: ignore[attr-defined]
+    except (TypeError, AttributeError):
         found = {}
     if not found or not all(re.fullmatch(r"\w[\w+-]{0,15}", word) for word in found):
         raise SettingError(f"{setting} must be extensions such as 'png,jpg,pdf'; it is {value!r}.")
@@ -155,23 +156,39 @@ class Settings:
         return replace(self, max_content_length=self.max_content_length or Size(largest + BODY_OVERHEAD))
 
     def choose(
-        self, set_name: str, what: str, declared: _T | None, parse: Callable[[str, object], _T]
+        self,
+        set_name: str,
+        what: str,
+        declared: _T | None,
+        parse: Callable[[str, object], _T],
+        *,
+        of_all: bool = True,
+        blank: bool = False,
     ) -> _T | None:
-        """A limit of a set, by precedence: ``UPLOADED_<SET>_X``, the declaration, ``DROPZONE_X``, ``UPLOADS_X``."""
-        own = _given(f"UPLOADED_{set_name.upper()}_{what}", self._config, parse)
-        if own is not None or declared is not None:
+        """An option of a set, by precedence: ``UPLOADED_<SET>_X``, the declaration, and unless ``of_all`` is False
+        ``DROPZONE_X``, ``UPLOADS_X``. Where ``blank`` is true, ``""`` is a value too."""
+        own = _given(_key(set_name, what), self._config, parse, blank)
+        if own is not None or declared is not None or not of_all:
             return own if own is not None else declared
         dropzone = _given(f"DROPZONE_{what}", self.dropzone, _DROPZONE.get(what, parse))
-        return dropzone if dropzone is not None else _given(f"UPLOADS_{what}", self._config, parse)
+        return dropzone if dropzone is not None else _given(f"UPLOADS_{what}", self._config, parse, blank)
 
-    def of_set(self, set_name: str, what: str) -> Any:
-        """The value of ``UPLOADED_<SET>_X`` as it is; None where it is not set."""
-        return self._config.get(f"UPLOADED_{set_name.upper()}_{what}")
+    def extensions_of_set(self, set_name: str, what: str) -> tuple[str, ...]:
+        """The extensions in ``UPLOADED_<SET>_X``; none where it is not set."""
+        key = _key(set_name, what)
+        value = self._config.get(key)
+        return () if value is None or value in ("", (), []) else parse_extensions(key, value)
 
 
-def _given(key: str, config: Mapping[str, Any], parse: Callable[[str, object], _T]) -> _T | None:
+def _key(set_name: str, what: str) -> str:
+    return f"UPLOADED_{set_name.upper()}_{what}"
+
+
+def _given(
+    key: str, config: Mapping[str, Any], parse: Callable[[str, object], _T], blank: bool = False
+) -> _T | None:
     value = config.get(key)
-    return None if value is None or value == "" else parse(key, value)
+    return None if value is None or (value == "" and not blank) else parse(key, value)
 
 
 def _mebibytes(setting: str, value: object) -> Size:

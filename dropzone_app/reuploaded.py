@@ -22,7 +22,7 @@ from werkzeug.routing import BuildError
 
 from . import uploads
 from .checks import Rules
-from .config import SettingError, Settings, Size, parse_extensions, parse_flag, parse_size
+from .config import SettingError, Size, parse_extensions, parse_flag, parse_size
 from .errors import Rejected
 from .intake import receive_part
 from .kinds import ALL, EXECUTABLES, SCRIPTS, SOURCE, AllExcept
@@ -152,7 +152,7 @@ class UploadSet(uploads.UploadSet):
                 f"The upload set {name!r}: default_dest must be a function of the app; it is {default_dest!r}."
             )
         # Theirs has sets of files without an extension, and sets that only configuration fills.
-        bare = isinstance(extensions, str | tuple | list) and not any(extensions)
+        bare = isinstance(extensions, str | tuple | list) and all(word == "" for word in extensions)
         super().__init__(name, None if bare else extensions, **options)
         if bare:
             self.extensions = ("",) if extensions == "" or "" in extensions else ()
@@ -162,12 +162,6 @@ class UploadSet(uploads.UploadSet):
         self._config: UploadConfiguration | None = None
         self._numbers: dict[tuple[str, str], int] = {}
         self._numbering = threading.Lock()
-
-    def rules(self, settings: Settings) -> Rules:
-        """What the drop zone of this set accepts. SettingError for a set without a single extension."""
-        if not isinstance(self.extensions, AllExcept) and not any(self.extensions or ()):
-            raise SettingError(f"The upload set {self.name!r} has no extensions; a drop zone needs some.")
-        return super().rules(settings)
 
     @property
     def config(self) -> UploadConfiguration:
@@ -214,7 +208,7 @@ class UploadSet(uploads.UploadSet):
     def extension_allowed(self, ext: str) -> bool:
         """Whether files with this extension may be in the set; what configuration allows beats what it denies."""
         config = self.config
-        return ext in config.allow or (ext in (self.extensions or ()) and ext not in config.deny)
+        return ext in config.allow or (ext in self.extensions and ext not in config.deny)
 
     def get_basename(self, filename: str) -> str:
         """What a file with this name is called in the set, unless that is taken."""
@@ -299,7 +293,7 @@ class UploadSet(uploads.UploadSet):
         if isinstance(listed, AllExcept):
             rules = _rules(denied=tuple(e for e in (*listed.items, *config.deny) if e not in config.allow))
         else:
-            rules = _rules(extensions=(*(e for e in listed or () if e not in config.deny), *config.allow))
+            rules = _rules(extensions=(*(e for e in listed if e not in config.deny), *config.allow))
         code = "extension" if ext else "no_extension"
         return UploadNotAllowed.by(Rejected.because(code, extension=ext[:20], accepted=rules.accepted))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
+import string
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, Self
 
 from .checks import Rules
 from .config import (
@@ -16,8 +18,10 @@ from .config import (
     MAX_PARTS,
     SettingError,
     Settings,
+    Size,
     parse_count,
     parse_extensions,
+    parse_flag,
     parse_size,
 )
 from .errors import Rejected
@@ -28,29 +32,44 @@ from .records import Record, Records, new_id
 from .storage import Storage
 
 Check = Callable[[Part], None]
-
-_T = TypeVar("_T")
-_V = TypeVar("_V")
+Batching = Literal["each", "all"]
+Naming = Literal["original", "timestamp", "random", "digest"]
+Duplicates = Literal["keep", "skip", "refuse"]
 
 
 class UploadSet:
     """A named declaration of what may be uploaded; the same one may serve several apps and threads.
 
-    - ``extensions``: a preset or any iterable of extensions, ``ALL`` or ``AllExcept(…)``; None takes the setting's.
+    - ``extensions``: a preset or any iterable of extensions, ``ALL`` or ``AllExcept(…)``.
     - ``max_file_size``, ``max_total_size``: bytes or "10 MB"; ``max_files`` of one drop, ``max_parts`` of one request.
-    - ``batch``: "each" stores every good part, "all" stores all parts or none.
-    - ``naming``: what a file is called in the storage: "original", "timestamp", "random", "digest", or a function of
-      the staged part. The extension is always the one that was checked.
+    - ``batch``: "each" (where nothing is said) stores every good part, "all" stores all parts or none.
+    - ``naming``: what a file is called in the storage: "original" (where nothing is said), "timestamp", "random",
+      "digest", or a function of the staged part. The extension is always the one that was checked.
     - ``folder``: where in the storage: a path that may hold ``{owner}``, ``{date}`` and ``{path}`` (the dropped
       folder), or a function of the staged part. The set's name where nothing is said.
-    - ``duplicates``: what becomes of a file whose owner has the same bytes in this set already: "keep" it,
-      "skip" it (the answer names the one that is there) or "refuse" it.
+    - ``duplicates``: what becomes of a file whose owner has the same bytes in this set already: "keep" it (where
+      nothing is said), "skip" it (the answer names the one that is there) or "refuse" it.
     - ``storage``: a URL or a storage of its own.
     - ``public``: whether anyone who knows a file's URL may read it.
     - ``checks``: functions of a staged part that raise :class:`Rejected`.
 
-    SettingError with a sentence for a declaration that cannot be used.
+    None leaves an option to the configuration of each app, as :data:`OPTIONS` has it. SettingError with a sentence
+    for a declaration that cannot be used.
     """
+
+    # None in what was declared where it says nothing; what :meth:`configured` returns has them all.
+    extensions: tuple[str, ...] | AllExcept
+    max_file_size: Size
+    max_files: int | None
+    max_parts: int
+    max_total_size: Size | None
+    batch: Batching
+    naming: Naming | Callable[[Part], str]
+    #: None: the set's name.
+    folder: str | Callable[[Part], str] | None
+    duplicates: Duplicates
+    storage: str | Storage | None
+    public: bool
 
     def __init__(
         self,
@@ -61,76 +80,83 @@ class UploadSet:
         max_files: int | None = None,
         max_parts: int | None = None,
         max_total_size: int | str | None = None,
-        batch: Literal["each", "all"] = "each",
-        naming: Literal["original", "timestamp", "random", "digest"] | Callable[[Part], str] = "original",
+        batch: Batching | None = None,
+        naming: Naming | Callable[[Part], str] | None = None,
         folder: str | Callable[[Part], str] | None = None,
-        duplicates: Literal["keep", "skip", "refuse"] = "keep",
+        duplicates: Duplicates | None = None,
         storage: str | Storage | None = None,
-        public: bool = False,
+        public: bool | None = None,
         checks: Sequence[Check] = (),
     ) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) or name == "check":
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) or name == "check":
             raise SettingError(
                 f"An upload set's name must be letters, digits and underscores, and not 'check'; it is {name!r}."
             )
-        where = f"The upload set {name!r}:"
-
-        def declared(what: str, value: _V | None, parse: Callable[[str, object], _T]) -> _T | None:
-            return None if value is None else parse(f"{where} {what}", value)
-
-        def one_of(what: str, value: object, words: tuple[object, ...]) -> None:
-            if value not in words:
-                raise SettingError(
-                    f"{where} {what} must be one of {', '.join(map(repr, words))}; it is {value!r}."
-                )
-
-        one_of("batch", batch, ("each", "all"))
-        one_of("duplicates", duplicates, ("keep", "skip", "refuse"))
-        one_of("public", public, (True, False))
-        if not callable(naming):
-            one_of("naming", naming, NAMINGS)
-        if isinstance(folder, str):
-            _check_template(f"{where} folder", folder)
-        if not all(callable(check) for check in checks):
-            raise SettingError(f"{where} checks must be functions of a staged part.")
         self.name = name
-        self.extensions = (
-            extensions
-            if isinstance(extensions, AllExcept)
-            else declared("extensions", extensions, parse_extensions)
-        )
-        self.max_file_size = declared("max_file_size", max_file_size, parse_size)
-        self.max_files = declared("max_files", max_files, parse_count)
-        self.max_parts = declared("max_parts", max_parts, parse_count)
-        self.max_total_size = declared("max_total_size", max_total_size, parse_size)
-        self.batch = batch
-        self.naming = naming
-        self.folder = folder
-        self.duplicates = duplicates
-        self.storage = storage
-        self.public = public
-        self.checks = tuple(checks)
+        given: dict[str, object] = {
+            "extensions": extensions,
+            "max_file_size": max_file_size,
+            "max_files": max_files,
+            "max_parts": max_parts,
+            "max_total_size": max_total_size,
+            "batch": batch,
+            "naming": naming,
+            "folder": folder,
+            "duplicates": duplicates,
+            "storage": storage,
+            "public": public,
+        }
+        for what, value in given.items():
+            where = f"The upload set {name!r}: {what}"
+            setattr(self, what, None if value is None else OPTIONS[what].parse(where, value))
+        if not isinstance(checks, Iterable) or not all(map(callable, checks := tuple(checks))):
+            raise SettingError(
+                f"The upload set {name!r}: checks must be functions of a staged part, in a list; it is {checks!r}."
+            )
+        self.checks = checks
+        self._declared: UploadSet | None = None
+
+    @property
+    def declared(self) -> UploadSet:
+        """The set as it was declared, of one that :meth:`configured` made of it."""
+        return self._declared or self
+
+    def configured(self, settings: Settings) -> Self:
+        """This set as it is in an app with these settings: nothing is left open. SettingError names a wrong one."""
+        here = copy.copy(self)
+        here._declared = self.declared
+        for what, option in OPTIONS.items():
+            chosen = settings.choose(
+                self.name,
+                option.key,
+                getattr(self, what),
+                option.parse,
+                of_all=option.of_all,
+                blank=option.blank,
+            )
+            setattr(here, what, option.default if chosen is None else chosen)
+        return here
 
     def rules(self, settings: Settings) -> Rules:
-        """What this set accepts in an app with these settings."""
-        name, choose = self.name, settings.choose
-        declared: Any = self.extensions
-        types: tuple[str, ...] | AllExcept | None = choose(name, "TYPES", declared, parse_extensions)
+        """What this set accepts in an app with these settings. SettingError where that is no file at all."""
+        here = self.configured(settings)
         # What is allowed by configuration beats what is denied, as in Flask-Reuploaded.
-        allow = _extensions_of(f"UPLOADED_{name.upper()}_ALLOW", settings.of_set(name, "ALLOW"))
-        deny = _extensions_of(f"UPLOADED_{name.upper()}_DENY", settings.of_set(name, "DENY"))
+        allow = settings.extensions_of_set(self.name, "ALLOW")
+        deny = settings.extensions_of_set(self.name, "DENY")
         extensions: tuple[str, ...] | None = None
-        if isinstance(types, AllExcept):
-            deny = (*types.items, *deny)
+        if isinstance(here.extensions, AllExcept):
+            deny = (*here.extensions.items, *deny)
         else:
-            extensions = tuple(dict.fromkeys([*(t for t in types or DEFAULT_TYPES if t not in deny), *allow]))
+            extensions = tuple(dict.fromkeys([*(e for e in here.extensions if e not in deny), *allow]))
+            if not any(extensions):
+                raise SettingError(f"The upload set {self.name!r} has no extensions; a drop zone needs some.")
         return Rules(
             extensions=extensions,
             denied=tuple(dict.fromkeys(extension for extension in deny if extension not in allow)),
-            max_file_size=choose(name, "MAX_FILE_SIZE", self.max_file_size, parse_size) or MAX_FILE_SIZE,
-            max_files=choose(name, "MAX_FILES", self.max_files, parse_count),
-            max_parts=choose(name, "MAX_PARTS", self.max_parts, parse_count) or MAX_PARTS,
-            max_total_size=choose(name, "MAX_TOTAL_SIZE", self.max_total_size, parse_size),
+            max_file_size=here.max_file_size,
+            max_files=here.max_files,
+            max_parts=here.max_parts,
+            max_total_size=here.max_total_size,
         )
 
     def key(self, part: Part, *, owner: str, path: str) -> str:
@@ -152,9 +178,6 @@ class UploadSet:
         return f"{folder}/{name}" if folder else name
 
 
-NAMINGS = ("original", "timestamp", "random", "digest")
-
-
 def _timestamp(part: Part) -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d-%H-%M-%S-%f")
 
@@ -171,17 +194,78 @@ _STEMS: dict[str, Callable[[Part], str | None]] = {
 }
 
 
-def _check_template(where: str, folder: str) -> None:
+#: What the template of a folder may name.
+_FOLDER_FIELDS = ("owner", "date", "path")
+
+
+def _one_of(*words: str, or_function: bool = False) -> Callable[[str, object], Any]:
+    def parse(where: str, value: object) -> object:
+        if not (isinstance(value, str) and value in words) and not (or_function and callable(value)):
+            known = ", ".join(map(repr, words)) + (" or a function of a staged part" if or_function else "")
+            raise SettingError(f"{where} must be one of {known}; it is {value!r}.")
+        return value
+
+    return parse
+
+
+def _parse_types(where: str, value: object) -> tuple[str, ...] | AllExcept:
+    return value if isinstance(value, AllExcept) else parse_extensions(where, value)
+
+
+def _parse_folder(where: str, value: object) -> str | Callable[[Part], str]:
+    if callable(value):
+        return value
+    if not isinstance(value, str):
+        raise SettingError(f"{where} must be a path or a function of a staged part; it is {value!r}.")
     try:
-        folder.format(owner="o", path="p", date="d")
-    except (KeyError, IndexError, ValueError):
-        raise SettingError(
-            f"{where} may hold {{owner}}, {{date}} and {{path}} only; it is {folder!r}."
-        ) from None
+        # Anything after a name in braces (an attribute, an index, a format) is more than the name.
+        plain = all(
+            name is None or (name in _FOLDER_FIELDS and not spec and conversion is None)
+            for _, name, spec, conversion in string.Formatter().parse(value)
+        )
+    except ValueError:
+        plain = False
+    if not plain:
+        raise SettingError(f"{where} may hold {{owner}}, {{date}} and {{path}} only; it is {value!r}.")
+    return value
 
 
-def _extensions_of(setting: str, value: object) -> tuple[str, ...]:
-    return () if value is None or value in ("", (), []) else parse_extensions(setting, value)
+def _parse_storage(where: str, value: object) -> str | Storage:
+    if not isinstance(value, str | Storage):
+        raise SettingError(f"{where} must be a URL such as 'file:uploads' or a storage; it is {value!r}.")
+    return value
+
+
+class Option(NamedTuple):
+    """What one argument of an upload set takes, in code as in the configuration of an app."""
+
+    #: The X of ``UPLOADED_<SET>_X``, which is over the declaration, and of ``UPLOADS_X``, which is under it.
+    key: str
+    #: What was written made usable; SettingError names where it was written.
+    parse: Callable[[str, object], Any]
+    #: What holds where nobody says anything.
+    default: Any = None
+    #: Whether ``UPLOADS_X`` speaks for all sets that say nothing.
+    of_all: bool = True
+    #: Whether ``""`` in the configuration is a value, and not the same as nothing.
+    blank: bool = False
+
+
+#: By the name of the argument.
+OPTIONS: dict[str, Option] = {
+    "extensions": Option("TYPES", _parse_types, DEFAULT_TYPES),
+    "max_file_size": Option("MAX_FILE_SIZE", parse_size, MAX_FILE_SIZE),
+    "max_files": Option("MAX_FILES", parse_count),
+    "max_parts": Option("MAX_PARTS", parse_count, MAX_PARTS),
+    "max_total_size": Option("MAX_TOTAL_SIZE", parse_size),
+    "batch": Option("BATCH", _one_of("each", "all"), "each"),
+    "naming": Option("NAMING", _one_of(*_STEMS, or_function=True), "original"),
+    "folder": Option("FOLDER", _parse_folder, blank=True),
+    "duplicates": Option("DUPLICATES", _one_of("keep", "skip", "refuse"), "keep"),
+    # UPLOADS_STORAGE is the one that all sets share who have none of their own.
+    "storage": Option("STORAGE", _parse_storage, of_all=False),
+    "public": Option("PUBLIC", parse_flag, False),
+}
 
 
 @dataclass(frozen=True)
@@ -189,6 +273,7 @@ class Site:
     """What the upload sets of one app share: settings, rules, storages, records; the first set is the default."""
 
     settings: Settings
+    #: As they are in this app, see :meth:`UploadSet.configured`.
     sets: Mapping[str, UploadSet]
     rules: Mapping[str, Rules]
     #: By the name of the set that has one of its own; "" is everyone else's.

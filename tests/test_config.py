@@ -35,7 +35,7 @@ def settings(**config: Any) -> Settings:
     [
         (1, 1),
         (10485760, 10485760),
-        (1.5, 1),
+        (5e6, 5_000_000),
         ("10485760", 10485760),
         ("10 MB", 10_000_000),
         ("10MB", 10_000_000),
@@ -65,6 +65,9 @@ def test_a_size_is_a_number_or_a_number_with_a_unit(value: object, size: int) ->
         "0",
         "0 MB",
         "0.0001 KB",
+        1.5,
+        "1.5",
+        "2.5 B",
         True,
         None,
         [],

@@ -179,18 +179,48 @@ def test_the_body_limit_has_room_for_the_largest_file_of_any_set(tmp_path: Path)
     [
         ({"name": "my photos"}, "letters, digits and underscores"),
         ({"name": "check"}, "not 'check'"),
+        ({"name": None}, "letters, digits and underscores, and not 'check'; it is None"),
+        ({"name": 5}, "it is 5"),
         ({"extensions": []}, "extensions must be extensions"),
         ({"extensions": 5}, "extensions must be extensions"),
+        ({"extensions": [None]}, "extensions must be extensions such as 'png,jpg,pdf'; it is [None]"),
+        ({"extensions": b"png"}, "extensions must be extensions such as 'png,jpg,pdf'; it is b'png'"),
+        ({"extensions": ["png", 7]}, "extensions must be extensions"),
         ({"max_file_size": "huge"}, "max_file_size must be a size"),
+        ({"max_file_size": 1.5}, "max_file_size must be a size"),
+        ({"max_file_size": "1.5"}, "max_file_size must be a size"),
+        ({"max_file_size": True}, "max_file_size must be a size"),
+        ({"max_file_size": -1}, "max_file_size must be a size"),
+        ({"max_file_size": float("nan")}, "max_file_size must be a size"),
+        ({"max_file_size": float("inf")}, "max_file_size must be a size"),
         ({"max_files": 0}, "max_files must be a whole number"),
+        ({"max_files": 1.5}, "max_files must be a whole number"),
+        ({"max_files": True}, "max_files must be a whole number"),
+        ({"max_files": [3]}, "max_files must be a whole number"),
         ({"max_parts": "many"}, "max_parts must be a whole number"),
         ({"max_total_size": -1}, "max_total_size must be a size"),
         ({"batch": "some"}, "batch must be one of 'each', 'all'"),
+        ({"batch": ["all"]}, "batch must be one of 'each', 'all'"),
+        ({"batch": len}, "batch must be one of 'each', 'all'"),
         ({"duplicates": "drop"}, "duplicates must be one of"),
         ({"naming": "alphabetical"}, "naming must be one of"),
+        ({"naming": 5}, "'digest' or a function of a staged part; it is 5"),
         ({"folder": "{user}"}, "may hold {owner}, {date} and {path} only"),
         ({"folder": "{"}, "may hold {owner}, {date} and {path} only"),
+        ({"folder": "{}"}, "may hold {owner}, {date} and {path} only"),
+        ({"folder": "{owner.x}"}, "may hold {owner}, {date} and {path} only"),
+        ({"folder": "{owner[0]}"}, "may hold {owner}, {date} and {path} only"),
+        ({"folder": "{owner!r}"}, "may hold {owner}, {date} and {path} only"),
+        ({"folder": "{date:>99}"}, "may hold {owner}, {date} and {path} only"),
+        ({"folder": 5}, "folder must be a path or a function of a staged part; it is 5"),
+        ({"folder": []}, "folder must be a path or a function of a staged part; it is []"),
+        ({"storage": 5}, "storage must be a URL such as 'file:uploads' or a storage; it is 5"),
+        ({"storage": object()}, "storage must be a URL such as 'file:uploads' or a storage; it is <object"),
+        ({"public": 5}, "public must be true or false; it is 5"),
+        ({"public": "maybe"}, "public must be true or false; it is 'maybe'"),
         ({"checks": ["png"]}, "checks must be functions"),
+        ({"checks": 5}, "checks must be functions of a staged part, in a list; it is 5"),
+        ({"checks": len}, "checks must be functions of a staged part, in a list; it is <built-in"),
     ],
 )
 def test_a_wrong_declaration_stops_with_a_sentence(wrong: dict[str, Any], said: str) -> None:
@@ -203,6 +233,94 @@ def test_a_wrong_declaration_stops_with_a_sentence(wrong: dict[str, Any], said: 
 def test_duplicates_need_a_digest(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="UPLOADS_DIGEST must be 'sha256'"):
         make_app(tmp_path, UploadSet("photos", duplicates="skip"), UPLOADS_DIGEST="none")
+
+
+# ---- what configuration changes of a declaration in one app
+
+
+def test_configuration_decides_how_files_are_named_and_where_they_lie(tmp_path: Path) -> None:
+    declared = UploadSet("photos", IMAGES, naming="random", folder="declared")
+    there = {"UPLOADED_PHOTOS_NAMING": "digest", "UPLOADED_PHOTOS_FOLDER": "there/{path}"}
+    (file,) = store(make_app(tmp_path / "a", declared, **there), ("a.png", PNG), path="holiday")
+    assert file["key"] == f"there/holiday/{file['sha256']}.png"
+    own = {"UPLOADED_PHOTOS_NAMING": lambda part: "own", "UPLOADED_PHOTOS_FOLDER": ""}
+    assert keys(make_app(tmp_path / "b", declared, **own), ("a.png", PNG)) == ["own.png"]
+    assert re.fullmatch(r"declared/\w{32}\.png", keys(make_app(tmp_path / "c", declared), ("a.png", PNG))[0])
+
+
+def test_configuration_decides_whether_a_batch_belongs_together(tmp_path: Path) -> None:
+    declared = UploadSet("photos", IMAGES, batch="each")
+    two = encode(("file[0]", "a.png", PNG), ("file[1]", "x.exe", EXE))
+    together = Visitor(make_app(tmp_path / "a", declared, UPLOADED_PHOTOS_BATCH="all")).post(two)
+    assert together.text.endswith("\nNo file was stored.")
+    alone = Visitor(make_app(tmp_path / "b", declared)).post(two)
+    assert alone.text.endswith("\nThe other file was stored.")
+
+
+def test_configuration_decides_about_duplicates_and_readers(tmp_path: Path) -> None:
+    config = {"UPLOADED_PHOTOS_DUPLICATES": "refuse", "UPLOADED_PHOTOS_PUBLIC": "yes"}
+    app = make_app(tmp_path, UploadSet("photos", IMAGES), **config)
+    visitor, stranger = Visitor(app), Visitor(app)
+    file = visitor.post(encode(("file", "a.png", PNG))).get_json()["files"][0]
+    assert visitor.post(encode(("file", "b.png", PNG))).status_code == 409
+    assert stranger.get(file["url"]).data == PNG
+    with pytest.raises(SettingError, match="UPLOADS_DIGEST must be 'sha256'"):
+        make_app(tmp_path / "b", UploadSet("photos"), **config, UPLOADS_DIGEST="none")
+
+
+def test_configuration_gives_a_set_a_storage_of_its_own(tmp_path: Path) -> None:
+    config = {"UPLOADED_PHOTOS_STORAGE": f"file:{tmp_path / 'own'}"}
+    app = make_app(tmp_path, UploadSet("photos", IMAGES), UploadSet("texts", TEXT), **config)
+    assert keys(app, ("a.png", PNG)) == ["photos/a.png"]
+    assert (tmp_path / "own/photos/a.png").read_bytes() == PNG
+    store(app, ("a.txt", b"x"), to="/upload/texts")
+    assert (tmp_path / "uploads/texts/a.txt").read_bytes() == b"x"
+
+
+def test_what_no_set_says_the_settings_say_for_all(tmp_path: Path) -> None:
+    config = {"UPLOADS_NAMING": "digest", "UPLOADS_FOLDER": "all"}
+    app = make_app(
+        tmp_path, UploadSet("photos", IMAGES), UploadSet("texts", TEXT, naming="original"), **config
+    )
+    (photo,) = store(app, ("a.png", PNG))
+    assert photo["key"] == f"all/{photo['sha256']}.png"
+    assert store(app, ("a.txt", b"x"), to="/upload/texts")[0]["key"] == "all/a.txt"
+
+
+def test_one_declaration_is_another_set_in_each_app_and_stays_as_it_was_declared(tmp_path: Path) -> None:
+    photos = UploadSet("photos", IMAGES, max_file_size="2 MB")
+    small = make_app(tmp_path / "a", photos, UPLOADED_PHOTOS_MAX_FILE_SIZE="1 MB")
+    large = make_app(tmp_path / "b", photos)
+    assert site_of(small).rules["photos"].max_file_size == 1_000_000
+    assert site_of(large).rules["photos"].max_file_size == 2_000_000
+    assert photos.max_file_size == 2_000_000
+    assert all(site_of(app).sets["photos"].declared is photos for app in (small, large))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("BATCH", "some", "UPLOADED_PHOTOS_BATCH must be one of 'each', 'all'; it is 'some'."),
+        ("NAMING", "x", "UPLOADED_PHOTOS_NAMING must be one of 'original', 'timestamp', 'random', 'digest'"),
+        ("FOLDER", "{id}", "UPLOADED_PHOTOS_FOLDER may hold {owner}, {date} and {path} only; it is '{id}'."),
+        ("DUPLICATES", 1, "UPLOADED_PHOTOS_DUPLICATES must be one of 'keep', 'skip', 'refuse'; it is 1."),
+        ("STORAGE", 5, "UPLOADED_PHOTOS_STORAGE must be a URL such as 'file:uploads' or a storage; it is 5."),
+        ("PUBLIC", "perhaps", "UPLOADED_PHOTOS_PUBLIC must be true or false; it is 'perhaps'."),
+        ("MAX_FILES", "ten", "UPLOADED_PHOTOS_MAX_FILES must be a whole number of at least 1; it is 'ten'."),
+        ("DENY", ".*", "UPLOADED_PHOTOS_DENY must be extensions"),
+    ],
+)
+def test_a_wrong_value_for_one_set_stops_the_start(
+    tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        make_app(tmp_path, UploadSet("photos", IMAGES), **{f"UPLOADED_PHOTOS_{key}": value})
+    assert str(caught.value).startswith(said)
+
+
+def test_a_set_of_which_configuration_leaves_nothing_has_no_zone(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="'photos' has no extensions; a drop zone needs some"):
+        make_app(tmp_path, UploadSet("photos", ["png"]), UPLOADED_PHOTOS_DENY="png")
 
 
 # ---- duplicates
@@ -521,7 +639,9 @@ def test_all_except_reads_extensions_as_sets_do(tmp_path: Path, items: Any) -> N
     assert visitor.post(encode(("file", "e", b"x"))).status_code == 201
 
 
-@pytest.mark.parametrize("public", ["false", "no", 5, None])
-def test_only_true_makes_a_set_public(public: Any) -> None:
-    with pytest.raises(SettingError, match="public must be one of True, False"):
-        UploadSet("photos", public=public)
+@pytest.mark.parametrize("public", [False, "false", "no", 0, None])
+def test_a_set_is_private_where_its_word_says_no(tmp_path: Path, public: Any) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, public=public))
+    owner, stranger = Visitor(app), Visitor(app)
+    file = owner.post(encode(("file", "a.png", PNG))).get_json()["files"][0]
+    assert stranger.get(file["url"]).status_code == 404

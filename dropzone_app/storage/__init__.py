@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from ..config import SettingError
 from .local import LocalStorage
@@ -12,6 +12,7 @@ from .staged import StagedFile
 __all__ = ["LocalStorage", "StagedFile", "Storage", "open_storage"]
 
 
+@runtime_checkable
 class Storage(Protocol):
     """What the path of an upload needs of a place for bytes. Failures are OSError."""
 

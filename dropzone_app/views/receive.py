@@ -49,7 +49,8 @@ class UploadSet(uploads.UploadSet):
         settings, unless ``csrf`` is False or CSRFProtect has done so.
         """
         here = site()
-        if here.sets.get(self.name) is not self:
+        configured = here.sets.get(self.name)
+        if configured is None or configured.declared is not self:
             raise RuntimeError(
                 f"The upload set {self.name!r} is not one of this app's; give it to Uploads(app, …)."
             )
@@ -70,7 +71,7 @@ class UploadSet(uploads.UploadSet):
                 )
             if not checked:
                 security.check_csrf(request.form.get(security.csrf_field()))
-            batch = Batch(here, self, owner=owner(), form=request.form)
+            batch = Batch(here, configured, owner=owner(), form=request.form)
             for key, file in request.files.items(multi=True):
                 if (field is None or _base(key) == field) and file.filename:
                     batch.add(key, file)
