@@ -6,9 +6,10 @@ import json
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, ScriptInfo
 
-from .config import Size
+from .config import SettingError, Size
+from .records import upgrading
 from .uploads import Site
 from .views.files import file_fields
 
@@ -29,3 +30,20 @@ def list_files(form: str) -> None:
             return
         for record in site.records.everything():
             click.echo(f"{record.id}  {Size(record.size)!s:>10}  {record.key}")
+
+
+@uploads.command("upgrade", with_appcontext=False)
+@click.pass_context
+def upgrade(context: click.Context) -> None:
+    """Bring the tables of the database to this version.
+
+    SQLite needs no such word: its tables follow at the next start.
+    """
+    # An app does not start with the tables of another version, so that is done while it starts.
+    try:
+        with upgrading():
+            app = context.ensure_object(ScriptInfo).load_app()
+    except SettingError as error:
+        raise click.ClickException(str(error)) from error
+    site: Site = app.extensions["uploads"]
+    click.echo(f"The tables of {site.records} are up to date.")

@@ -15,9 +15,9 @@ from sqlalchemy.exc import OperationalError
 from webclient import BOUNDARY, PNG, Visitor, assert_refused, encode, stored_names, visiting
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
-from dropzone_app import Uploads, UploadSet, records
+from dropzone_app import Uploads, UploadSet
 from dropzone_app.errors import MESSAGES
-from dropzone_app.records import Records
+from dropzone_app.records import Records, database
 from dropzone_app.storage import LocalStorage, StagedFile
 
 UNAVAILABLE = "The server cannot store files at the moment, and nothing was stored; try again later."
@@ -199,7 +199,7 @@ def test_a_failing_disk_is_told_by_its_kind_and_stores_nothing(
 def test_a_locked_database_is_503_and_stores_nothing(
     visit: Callable[..., Visitor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "BUSY_TIMEOUT", 0.1)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.1)
     visitor = visit()
     other = sqlite3.connect(tmp_path / "instance" / "app.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

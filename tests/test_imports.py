@@ -36,6 +36,7 @@ KNOWN_TO = {
     # That the database failed is for those to know who answer for it; what SQL is, for the records alone.
     "sqlalchemy.exc": {"records", "batch", "views"},
     "sqlalchemy": {"records"},
+    "alembic": {"records"},
 }
 
 

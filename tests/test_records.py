@@ -14,8 +14,8 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from dropzone_app import SettingError, processes
-from dropzone_app import records as records_module
-from dropzone_app.records import BATCH_LIFETIME, Record, Records, new_id, now
+from dropzone_app.records import BATCH_LIFETIME, Record, Records, database, new_id, now
+from dropzone_app.records import records as records_module
 from dropzone_app.uploads import Site
 
 TXT = b"hello"
@@ -459,9 +459,9 @@ def test_a_database_of_another_version_stops_the_start_with_a_sentence(records: 
 def test_a_writer_that_has_waited_for_long_goes_past_the_queue(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records_module, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.05)
     # Else writers behind one that does not end would be refused one after another, each after its whole timeout.
-    with records._writing.taken():
+    with records._database.writing.taken():
         reserved: list[Record] = []
         writer = threading.Thread(target=lambda: reserved.extend(records.reserve([row()])))
         writer.start()

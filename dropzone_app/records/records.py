@@ -1,112 +1,48 @@
-"""The tables and the only SQL. A file without a record in state ``stored`` does not exist for anyone.
-
-Times are microseconds since 1970, UTC. Any failure of the database is :class:`sqlalchemy.exc.SQLAlchemyError`.
-"""
+"""A file's row from its reservation on, and the reports of batches."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import secrets
-import sqlite3
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
     Connection,
     Engine,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
     and_,
     bindparam,
-    create_engine,
     delete,
-    event,
     insert,
-    inspect,
+    make_url,
     or_,
     select,
     text,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from .config import SettingError
-from .naming import numbered
-from .processes import is_alive, this_process
+from ..config import SettingError
+from ..naming import numbered
+from ..processes import is_alive, this_process
+from . import migrations
+from .database import Database
+from .sqlite import SQLite
+from .tables import batches as _batches
+from .tables import files as _files
+from .tables import numbers as _numbers
 
 COMMITTING, STORED = "committing", "stored"
 
-#: Seconds to wait for another process that writes to SQLite.
-BUSY_TIMEOUT = 10
 #: Tries to find a free key before a random one is taken.
 _NUMBERED_TRIES = 3
 #: A batch's report is kept for a day.
 BATCH_LIFETIME = 24 * 3600 * 1_000_000
-
-_metadata = MetaData()
-
-_files = Table(
-    "files",
-    _metadata,
-    Column("id", String(32), primary_key=True),
-    Column("set", String(64), nullable=False),
-    Column("owner", String(64), nullable=False),
-    Column("uuid", String(64), nullable=False),
-    Column("state", String(10), nullable=False),
-    Column("filename", Text, nullable=False),
-    Column("path", Text, nullable=False),
-    # Which of the app's storages has it, and where.
-    Column("storage", String(64), nullable=False),
-    Column("key", Text, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("type", String(100), nullable=False),
-    Column("sha256", String(64)),
-    # Whether its set keeps the same bytes only once for an owner.
-    Column("once", Boolean, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    # Who is committing, and the mark of the staged file: what a dead process left can be told from what is not ours.
-    Column("process", String(200)),
-    Column("mark", String(100)),
-    UniqueConstraint("owner", "uuid"),
-    UniqueConstraint("storage", "key"),
-    # Only where a set tells duplicates: digests are random, and each would dirty a page of its own.
-    Index("files_by_digest", "owner", "sha256", sqlite_where=text("once")),
-    Index("files_of_owner", "owner", "created", "id"),
-)
-# The next number of a name that is taken: a second image.jpg costs as much as the ten-thousandth.
-_numbers = Table(
-    "numbers",
-    _metadata,
-    Column("key", Text, primary_key=True),
-    Column("next", Integer, nullable=False),
-)
-_batches = Table(
-    "batches",
-    _metadata,
-    Column("id", String(32), primary_key=True),
-    Column("owner", String(64), nullable=False),
-    Column("created", BigInteger, nullable=False, index=True),
-    Column("report", Text, nullable=False),
-)
 
 
 @dataclass(frozen=True)
@@ -143,53 +79,35 @@ class Records:
     """The records behind one database URL."""
 
     def __init__(self, url: str, *, durable: bool = True) -> None:
-        """Connect to ``url`` and make the tables; SettingError where that cannot be."""
-        self.durable = durable
+        """Connect to ``url``; SettingError where that cannot be, or its tables are not those of this version."""
+        self._database = database = _open(url, durable=durable)
+        self._engine = database.engine
+        self._read, self._write = database.read, database.write
         try:
-            self._engine = _engine(url)
-            # As a writer: workers that start together would find the same table missing.
-            with self._engine.execution_options(uploads="write").begin() as connection:
-                _metadata.create_all(connection)
-                for table in _metadata.sorted_tables:
-                    _check_columns(connection, table)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-            raise SettingError(
-                f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
-            ) from error
+            migrations.prepare(database)
         except SQLAlchemyError as error:
-            self._engine.dispose()
+            database.close()
             raise SettingError(
                 f"UPLOADS_DATABASE: {self} cannot be used: {error.__cause__ or error}."
             ) from error
-        self._writing = _Turn(self._engine.url.database)
-        self._insert = _Prepared(self._engine, upsert(_files).on_conflict_do_nothing())
+        self._insert = _Prepared(self._engine, database.upsert(_files).on_conflict_do_nothing())
         self._store = _Prepared(
             self._engine,
             update(_files)
             .where(_files.c.id == bindparam("reserved"), _files.c.state == COMMITTING)
             .values(state=STORED, process=None, mark=None),
         )
-        self._for_now = self._engine.execution_options(uploads="write")
-        self._for_good = self._engine.execution_options(uploads="final")
 
     def __str__(self) -> str:
-        return self._engine.url.database or self._engine.url.render_as_string()
+        return str(self._database)
 
     def close(self) -> None:
         """Let go of all connections."""
-        self._engine.dispose()
+        self._database.close()
 
-    @contextlib.contextmanager
-    def _write(self, *, final: bool = False) -> Iterator[Connection]:
-        """A transaction that writes. ``final``: what it wrote survives a power cut (where durable)."""
-        engine = self._for_good if final and self.durable else self._for_now
-        with self._writing.taken(), engine.begin() as connection:
-            yield connection
-
-    @contextlib.contextmanager
-    def _read(self) -> Iterator[Connection]:
-        with self._engine.connect() as connection:
-            yield connection
+    def check(self) -> None:
+        """SQLAlchemyError unless the database answers."""
+        self._database.check()
 
     # ---- the two steps of a commit
 
@@ -261,7 +179,9 @@ class Records:
         if not rows:
             return []
         counts = Counter(_place(row) for row in rows)
-        firsts = upsert(_numbers).values([{"key": key, "next": count + 1} for key, count in counts.items()])
+        firsts = self._database.upsert(_numbers).values(
+            [{"key": key, "next": count + 1} for key, count in counts.items()]
+        )
         after = connection.execute(
             firsts.on_conflict_do_update(
                 index_elements=["key"], set_={"next": _numbers.c.next + firsts.excluded.next - 1}
@@ -384,53 +304,10 @@ class Records:
             ).first()
             return {"id": id, "created": found.created, **json.loads(found.report)} if found else None
 
-    def check(self) -> None:
-        """SQLAlchemyError unless the database answers."""
-        file = self._engine.url.database
-        if file and file != ":memory:" and not Path(file).exists():
-            # What is open still answers, and what it takes would be gone with this process.
-            raise SQLAlchemyError("the file of the database is gone")
-        with self._read() as connection:
-            connection.execute(text("SELECT 1 FROM files LIMIT 1"))
-
 
 def _place(record: Record) -> str:
     """A key among the keys of all storages."""
     return f"{record.storage}/{record.key}"
-
-
-class _Turn:
-    """Writers of SQLite wait here for each other, threads and processes alike, in order and without polling.
-
-    What excludes is SQLite's own lock; this only queues. Where the folder cannot be locked (some network
-    file systems) or the descriptor is shared (workers forked after it was opened), SQLite's polling remains;
-    so it does for a thread that has waited for long: behind somebody who does not come to an end, a queue of
-    waiters that each had their whole busy timeout would be answered in minutes.
-    """
-
-    def __init__(self, database: str | None) -> None:
-        self._thread = threading.Lock()
-        self._folder = os.path.dirname(database) if database and database != ":memory:" else None
-        self._fd = -1
-
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
-        if not self._thread.acquire(timeout=BUSY_TIMEOUT):
-            yield
-            return
-        try:
-            with contextlib.suppress(OSError):
-                if self._folder and self._fd < 0:
-                    # The folder: closing a descriptor of the database itself would drop SQLite's locks.
-                    self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                if self._fd >= 0:
-                    fcntl.flock(self._fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                if self._fd >= 0:
-                    fcntl.flock(self._fd, fcntl.LOCK_UN)
-            self._thread.release()
 
 
 class _Prepared:
@@ -463,53 +340,13 @@ def _record(row: Any) -> Record:
     return Record(**{name: row[name] for name in Record.__dataclass_fields__})
 
 
-def _engine(url: str) -> Engine:
-    engine = create_engine(url)
-    if engine.dialect.name != "sqlite":
-        engine.dispose()
-        raise SettingError(f"UPLOADS_DATABASE must be a SQLite URL; it is {url!r}.")
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT, "isolation_level": None}, pool_size=32)
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: Any, _: Any) -> None:
-        _use_wal(connection)
-        connection.execute("PRAGMA synchronous=NORMAL")
-        # A checkpoint waits for the disk, behind all that was just uploaded: seldom is better. 32 MB of log at most.
-        connection.execute("PRAGMA wal_autocheckpoint=8000")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        mode = connection.get_execution_options().get("uploads")
-        execute = connection.connection.cursor().execute
-        try:
-            if mode:
-                # NORMAL survives a killed process; FULL a power cut, at the price of an fsync.
-                execute(f"PRAGMA synchronous={'FULL' if mode == 'final' else 'NORMAL'}")
-            # A reader that turns writer half-way can fail at once, busy timeout or not; a declared writer waits.
-            execute("BEGIN IMMEDIATE" if mode else "BEGIN")
-        except sqlite3.Error as error:
-            raise OperationalError("BEGIN", None, error) from error
-
-    return engine
-
-
-def _check_columns(connection: Connection, table: Table) -> None:
-    """SQLAlchemyError where the table lacks a column: said at the start, and not in the middle of an upload."""
-    lacking = set(table.c.keys()) - {column["name"] for column in inspect(connection).get_columns(table.name)}
-    if lacking:
-        raise SQLAlchemyError(
-            f"another version made it (its table {table.name} has no {min(lacking)}); move it away or name another"
-        )
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    deadline = time.monotonic() + BUSY_TIMEOUT
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            # The one lock that SQLite does not wait for: processes that start together on a new file want it.
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+def _open(url: str, *, durable: bool) -> Database:
+    try:
+        parsed = make_url(url)
+        if parsed.drivername.partition("+")[0] == "sqlite":
+            return SQLite(parsed, durable=durable)
+    except (ArgumentError, ModuleNotFoundError):
+        pass
+    raise SettingError(
+        f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
+    )

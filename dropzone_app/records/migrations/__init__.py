@@ -1,0 +1,125 @@
+"""The revisions of the tables, and how a database comes to the newest one.
+
+To add a revision:
+
+1. Change ``records/tables.py`` to what shall be.
+2. Write ``versions/0002_what_changes.py`` after the pattern of the newest file there: ``revision`` is the next number
+   (four digits), ``down_revision`` the one before, ``upgrade()`` is portable (``op.batch_alter_table`` for a column of
+   SQLite) and quick: it runs in one transaction, while nobody can write.
+3. Set ``HEAD`` below to that number.
+
+``tests/test_migrations.py`` compares what the revisions make with ``tables.py``, on every engine. A revision that was
+released is never changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
+from sqlalchemy import Connection, Table, insert, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from ...config import SettingError
+from ..database import Database
+from ..tables import metadata, version
+
+#: The revision that ``tables.py`` stands for.
+HEAD = "0001"
+
+#: The tables as they were before there were revisions.
+_BASELINE, _OF_BASELINE = "0001", ("files", "numbers", "batches")
+
+_asked_for = ContextVar("upgrade asked for", default=False)
+
+# Alembic's `op` and `context` are the module's, not the thread's.
+_one_at_a_time = threading.Lock()
+
+
+@contextlib.contextmanager
+def upgrading() -> Iterator[None]:
+    """Within this, every database that is opened is brought to ``HEAD``, whatever engine it is."""
+    token = _asked_for.set(True)
+    try:
+        yield
+    finally:
+        _asked_for.reset(token)
+
+
+def prepare(database: Database) -> None:
+    """See that the tables are at ``HEAD``, and bring a database there that upgrades itself.
+
+    SettingError, with what to do, for any other that is behind; SQLAlchemyError where the tables are not ours.
+    """
+    with database.read() as connection:
+        at = _revision(connection)
+        if at == HEAD:
+            _check_columns(connection, metadata.sorted_tables)
+            return
+    if not (database.upgrades_itself or _asked_for.get()):
+        raise SettingError(
+            f"UPLOADS_DATABASE: {database} has {f'revision {at} of the tables' if at else 'no tables'}, and {HEAD} "
+            "is needed; run `flask uploads upgrade` once, then start again."
+        )
+    upgrade(database)
+
+
+def upgrade(database: Database) -> None:
+    """Bring the tables to ``HEAD``, in one transaction. Of processes that try at once one does, the others wait."""
+    with database.write(final=True) as connection:
+        if not inspect(connection).has_table(version.name):
+            _begin(connection)
+        if _revision(connection) != HEAD:
+            _run(connection)
+        _check_columns(connection, metadata.sorted_tables)
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision that the tables are at; None where none was ever noted."""
+    if not inspect(connection).has_table(version.name):
+        return None
+    at: str | None = connection.execute(select(version.c.version_num)).scalar()
+    if at and at > HEAD:
+        raise SQLAlchemyError(
+            f"a newer version made it (its tables are at {at}, here {HEAD} is known); install that"
+        )
+    return at
+
+
+def _begin(connection: Connection) -> None:
+    """Note the first revision: of all tables, made now, or of those that are there from before."""
+    if inspect(connection).has_table(_OF_BASELINE[0]):
+        _check_columns(connection, [metadata.tables[name] for name in _OF_BASELINE])
+        version.create(connection)
+        connection.execute(insert(version).values(version_num=_BASELINE))
+    else:
+        metadata.create_all(connection)
+        connection.execute(insert(version).values(version_num=HEAD))
+
+
+def _run(connection: Connection) -> None:
+    """Let Alembic run what is missing, inside the transaction of ``connection``."""
+    # Here and not above: it costs a start that needs no upgrade more than all else of the records.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    with _one_at_a_time:
+        command.upgrade(config, "head")
+
+
+def _check_columns(connection: Connection, tables: Iterable[Table]) -> None:
+    """SQLAlchemyError where a table lacks a column: said at the start, and not in the middle of an upload."""
+    for table in tables:
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        lacking = set(table.c.keys()) - there
+        if lacking:
+            raise SQLAlchemyError(
+                f"another version made it (its table {table.name} has no {min(lacking)}); "
+                "move it away or name another"
+            )

@@ -1,0 +1,123 @@
+"""SQLite: write-ahead log, one writer at a time, writers in a queue."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Table, create_engine, event
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from . import database
+from .database import Database
+
+
+class SQLite(Database):
+    """A file, or ``:memory:``."""
+
+    upgrades_itself = True
+
+    def __init__(self, url: URL, *, durable: bool) -> None:
+        engine = create_engine(
+            url, connect_args={"timeout": database.BUSY_TIMEOUT, "isolation_level": None}, pool_size=32
+        )
+        super().__init__(engine, durable=durable)
+        event.listen(engine, "connect", _connected)
+        event.listen(engine, "begin", _begin)
+        self._for_now = engine.execution_options(uploads="write")
+        self._for_good = engine.execution_options(uploads="final")
+        self._file = None if url.database in {None, "", ":memory:"} else url.database
+        self.writing = _Turn(self._file)
+
+    def __str__(self) -> str:
+        return self._file or super().__str__()
+
+    @contextlib.contextmanager
+    def write(self, *, final: bool = False) -> Iterator[Connection]:
+        engine = self._for_good if final and self.durable else self._for_now
+        with self.writing.taken(), engine.begin() as connection:
+            yield connection
+
+    def upsert(self, table: Table) -> Any:
+        return insert(table)
+
+    def check(self) -> None:
+        if self._file and not Path(self._file).exists():
+            # What is open still answers, and what it takes would be gone with this process.
+            raise SQLAlchemyError("the file of the database is gone")
+        super().check()
+
+
+class _Turn:
+    """Writers of SQLite wait here for each other, threads and processes alike, in order and without polling.
+
+    What excludes is SQLite's own lock; this only queues. Where the folder cannot be locked (some network
+    file systems) or the descriptor is shared (workers forked after it was opened), SQLite's polling remains;
+    so it does for a thread that has waited for long: behind somebody who does not come to an end, a queue of
+    waiters that each had their whole busy timeout would be answered in minutes.
+    """
+
+    def __init__(self, file: str | None) -> None:
+        self._thread = threading.Lock()
+        self._folder = os.path.dirname(file) if file else None
+        self._fd = -1
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        if not self._thread.acquire(timeout=database.BUSY_TIMEOUT):
+            yield
+            return
+        try:
+            with contextlib.suppress(OSError):
+                if self._folder and self._fd < 0:
+                    # The folder: closing a descriptor of the database itself would drop SQLite's locks.
+                    self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                if self._fd >= 0:
+                    fcntl.flock(self._fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if self._fd >= 0:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self._thread.release()
+
+
+def _connected(connection: Any, _: Any) -> None:
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous=NORMAL")
+    # A checkpoint waits for the disk, behind all that was just uploaded: seldom is better. 32 MB of log at most.
+    connection.execute("PRAGMA wal_autocheckpoint=8000")
+
+
+def _begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get("uploads")
+    execute = connection.connection.cursor().execute
+    try:
+        if mode:
+            # NORMAL survives a killed process; FULL a power cut, at the price of an fsync.
+            execute(f"PRAGMA synchronous={'FULL' if mode == 'final' else 'NORMAL'}")
+        # A reader that turns writer half-way can fail at once, busy timeout or not; a declared writer waits.
+        execute("BEGIN IMMEDIATE" if mode else "BEGIN")
+    except sqlite3.Error as error:
+        raise OperationalError("BEGIN", None, error) from error
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + database.BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # The one lock that SQLite does not wait for: processes that start together on a new file want it.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

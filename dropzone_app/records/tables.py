@@ -1,0 +1,71 @@
+"""The tables, as they are after the newest revision in ``migrations/versions``."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("set", String(64), nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("uuid", String(64), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    # Which of the app's storages has it, and where.
+    Column("storage", String(64), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("type", String(100), nullable=False),
+    Column("sha256", String(64)),
+    # Whether its set keeps the same bytes only once for an owner.
+    Column("once", Boolean, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    # Who is committing, and the mark of the staged file: what a dead process left can be told from what is not ours.
+    Column("process", String(200)),
+    Column("mark", String(100)),
+    UniqueConstraint("owner", "uuid"),
+    UniqueConstraint("storage", "key"),
+    # Only where a set tells duplicates: digests are random, and each would dirty a page of its own.
+    Index("files_by_digest", "owner", "sha256", sqlite_where=text("once"), postgresql_where=text("once")),
+    Index("files_of_owner", "owner", "created", "id"),
+)
+# The next number of a name that is taken: a second image.jpg costs as much as the ten-thousandth.
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("next", Integer, nullable=False),
+)
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("created", BigInteger, nullable=False, index=True),
+    Column("report", Text, nullable=False),
+)
+# Alembic's own table, under a name that leaves the usual one to the host app's migrations.
+version = Table(
+    "uploads_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="uploads_version_pkc"),
+)
