@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.datastructures import FileStorage
 
-from .checks import check_counts
+from .checks import check_counts, check_sha256, check_uuid
 from .config import FIELDS, told_apart
 from .errors import Rejected
 from .intake import Part, receive_part
@@ -141,16 +141,12 @@ class Batch:
         """Read the fields that came beside the part, and compare what they say with what arrived."""
         part, index = entry.part, index_of(entry.verdict.key) or 0
         uuid, size, sha256, path = (self._field(name, index) for name in FIELDS)
-        if uuid and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", uuid):
-            raise Rejected.because(
-                "bad_field",
-                field=f"uuid[{index}]",
-                expected="up to 64 letters, digits, dashes or underscores",
-            )
+        if uuid:
+            check_uuid(f"uuid[{index}]", uuid)
         if size and not re.fullmatch(r"[0-9]{1,18}", size):
             raise Rejected.because("bad_field", field=f"size[{index}]", expected="a number of bytes")
-        if sha256 and not re.fullmatch(r"[0-9A-Fa-f]{64}", sha256):
-            raise Rejected.because("bad_field", field=f"sha256[{index}]", expected="64 hexadecimal digits")
+        if sha256:
+            check_sha256(f"sha256[{index}]", sha256)
         entry.uuid = uuid or new_id()
         entry.path = display_path(path)
         if part.rejected is not None:

@@ -7,6 +7,7 @@ part costs no disk and no waiting.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -121,8 +122,7 @@ class Screening:
         return self.rejected
 
     def _too_large(self) -> Rejected:
-        size, limit = told_apart(self.size, self._rules.max_file_size)
-        return Rejected.because("too_large", size=size, limit=limit)
+        return _too_large(self._rules, self.size)
 
     def _named(self) -> bool:
         """Whether the name was good: a wrong kind is the better reason to give than the size."""
@@ -166,6 +166,35 @@ def check_name(rules: Rules, filename: str) -> None:
         if not extension:
             raise Rejected.because("no_extension", accepted=rules.accepted)
         raise Rejected.because("extension", extension=extension[:20], accepted=rules.accepted)
+
+
+def check_announced(rules: Rules, filename: str, size: int) -> None:
+    """Raise Rejected for what is told of a file before any of its bytes: its name and its size."""
+    check_name(rules, filename)
+    if size > rules.max_file_size:
+        raise _too_large(rules, size)
+    if size == 0 and (kind := kind_of(extension_of(filename))).signatures:
+        raise Rejected.because("empty_file", kind=kind.name)
+    check_counts(rules, [size])
+
+
+def _too_large(rules: Rules, size: int) -> Rejected:
+    told, limit = told_apart(size, rules.max_file_size)
+    return Rejected.because("too_large", size=told, limit=limit)
+
+
+def check_uuid(field: str, value: str) -> None:
+    """Raise Rejected unless ``value`` can be the id that a client gives a file."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+        raise Rejected.because(
+            "bad_field", field=field, expected="up to 64 letters, digits, dashes or underscores"
+        )
+
+
+def check_sha256(field: str, value: str) -> None:
+    """Raise Rejected unless ``value`` is a SHA-256 in hexadecimal digits."""
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
+        raise Rejected.because("bad_field", field=field, expected="64 hexadecimal digits")
 
 
 def check_counts(rules: Rules, sizes: Iterable[int]) -> None:

@@ -48,6 +48,7 @@ MESSAGES: dict[str, Message] = {
     "uuid_busy": Message(
         409, "this file is just being stored by another request; try again in a few seconds."
     ),
+    "drop_full": Message(422, "only {limit} files are taken at a time; add this one in another drop."),
     "duplicate": Message(409, 'the same file is already here as "{filename}"; it need not be sent again.'),
     "batch_refused": Message(
         422, "not stored, because another file of this batch was refused and they belong together."
@@ -95,8 +96,15 @@ MESSAGES: dict[str, Message] = {
     "csrf_session": Message(
         400, "The session has no CSRF token (are cookies allowed?); reload the page and try again."
     ),
+    "not_json": Message(415, "The list of files must be sent as application/json."),
+    "bad_list": Message(
+        400,
+        'The list of files cannot be read; send JSON with "files", each with "uuid", "filename" and "size".',
+    ),
+    "list_too_long": Message(413, "The list of files is longer than {limit}; send it in shorter pieces."),
     "unknown_set": Message(404, 'There is no upload set called "{name}".'),
     "unknown_file": Message(404, "There is no such file here, or it is not yours."),
+    "unknown_upload": Message(404, "There is no such upload here, or it is not yours."),
     "unknown_batch": Message(404, "There is no such batch here, or it is older than a day."),
     "bad_cursor": Message(400, "This page of the list cannot be found; begin again at the first page."),
     # What the server or the framework says; found by status where Flask raises them.

@@ -70,12 +70,23 @@ def check_origin(request: Request) -> None:
         raise Rejected.because("foreign_origin", origin=shown(origin))
 
 
-def check_body(request: Request) -> None:
+def check_form(request: Request) -> None:
     """Rejected for a body that no upload can have, told from its headers."""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Rejected.because("content_encoding")
+    _check_encoding(request)
     if request.mimetype != "multipart/form-data" or not request.mimetype_params.get("boundary"):
         raise Rejected.because("not_multipart")
+
+
+def check_json(request: Request) -> None:
+    """Rejected for a body that no list of files can have, told from its headers."""
+    _check_encoding(request)
+    if request.mimetype != "application/json":
+        raise Rejected.because("not_json")
+
+
+def _check_encoding(request: Request) -> None:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Rejected.because("content_encoding")
 
 
 def check_length(request: Request, settings: Settings) -> None:

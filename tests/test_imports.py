@@ -16,7 +16,7 @@ LAYERS = (
     {"cli", "forms", "reuploaded"},
     {"views"},
     {"security", "signals"},
-    {"batch"},
+    {"batch", "state"},
     {"uploads"},
     {"intake", "records"},
     {"storage", "checks"},

@@ -247,6 +247,24 @@ class Records:
             found = connection.execute(select(_files).where(_files.c.id == id)).mappings().first()
             return _record(found) if found else None
 
+    def of_uuids(self, owner: str, uuids: Iterable[str]) -> dict[str, Record]:
+        """The owner's files that came under these uuids, also those being committed, by uuid."""
+        query = select(_files).where(_files.c.owner == owner, _files.c.uuid.in_(list(uuids)))
+        with self._read() as connection:
+            return {row["uuid"]: _record(row) for row in connection.execute(query).mappings()}
+
+    def of_digests(self, owner: str, set_name: str, digests: Iterable[str]) -> dict[str, Record]:
+        """The owner's stored files with these bytes, by digest, in a set that keeps the same bytes once."""
+        query = select(_files).where(
+            _files.c.owner == owner,
+            _files.c.sha256.in_(list(digests)),
+            text("once"),
+            _files.c.set == set_name,
+            _files.c.state == STORED,
+        )
+        with self._read() as connection:
+            return {row["sha256"]: _record(row) for row in connection.execute(query).mappings()}
+
     def files(self, owner: str, *, limit: int, after: tuple[int, str] | None = None) -> list[Record]:
         """The owner's files, newest first; ``after``: (created, id) of the last one seen."""
         query = select(_files).where(_files.c.state == STORED, _files.c.owner == owner)

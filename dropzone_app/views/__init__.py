@@ -13,7 +13,7 @@ from .. import security
 from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
 from ..naming import shown
-from . import files, pages, upload
+from . import files, pages, states, upload
 from .base import owner, site
 
 _PACKAGE = Path(__file__).parent.parent
@@ -36,6 +36,11 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool) -> Blueprint:
         blueprint.add_url_rule("/", "index", pages.index)
     blueprint.add_url_rule("/upload", "upload", upload.upload, methods=["POST"])
     blueprint.add_url_rule("/upload/<name>", "upload", upload.upload, methods=["POST"])
+    blueprint.add_url_rule("/upload/check", "check", states.check, methods=["POST"])
+    blueprint.add_url_rule("/upload/<name>/check", "check", states.check, methods=["POST"])
+    blueprint.add_url_rule("/uploads", "unfinished", states.unfinished)
+    blueprint.add_url_rule("/uploads/<uuid>", "state", states.state)
+    blueprint.add_url_rule("/uploads/<uuid>", "cancel", states.cancel, methods=["DELETE"])
     blueprint.add_url_rule("/files", "files", files.files)
     blueprint.add_url_rule("/files/<id>/<filename>", "file", files.file)
     blueprint.add_url_rule("/files/<id>", "delete_file", files.delete_file, methods=["DELETE"])
@@ -56,15 +61,18 @@ def _guard() -> None:
     if request.method in {"GET", "HEAD", "OPTIONS"}:
         return
     settings = site().settings
-    is_upload = request.endpoint == "uploads.upload"
+    is_upload, is_check = (request.endpoint == f"uploads.{view}" for view in ("upload", "check"))
     if is_upload:
-        security.check_body(request)
+        security.check_form(request)
+    elif is_check:
+        security.check_json(request)
     security.check_origin(request)
     by_header = security.check_csrf_header(request)
-    if is_upload:
+    if is_upload or is_check:
         security.check_length(request, settings)
         upload_set = site().upload_set((request.view_args or {}).get("name"))
         owner()
+    if is_upload:
         cast(UploadRequestMixin, request).intake = Intake(
             settings, site().rules[upload_set.name], site().storage_of(upload_set), settings.field
         )

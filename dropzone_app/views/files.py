@@ -158,10 +158,15 @@ def delete_file(id: str) -> Response:
     record = site().records.retire(id, owner())
     if record is None:
         raise Rejected.because("unknown_file")
+    remove(record)
+    return Response(status=204)
+
+
+def remove(record: Record) -> None:
+    """Remove the bytes of a file whose record was retired, and tell who listens."""
     try:
         site().undo([record])
     except (OSError, SQLAlchemyError):
         # It is gone for everyone; what is left of it is removed at the next start.
         current_app.logger.exception("the bytes of a deleted file could not be removed")
     tell(upload_deleted, record=record)
-    return Response(status=204)

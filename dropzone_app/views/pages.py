@@ -17,7 +17,7 @@ from . import files
 from .base import owner, page, site
 
 #: Refusals that the browser can make by itself, with the server's words.
-_BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "too_many_files")
+_BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "too_many_files", "drop_full")
 
 
 def index() -> str:

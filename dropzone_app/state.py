@@ -1,0 +1,90 @@
+"""What became of an upload, or what would become of it: told before a byte of it is sent. No SQL, no HTML, no Flask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .checks import check_announced
+from .errors import Rejected
+from .naming import display_name, shown
+from .records import COMMITTING, Record
+from .uploads import Site, UploadSet
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A file that a client would like to send."""
+
+    uuid: str
+    filename: str
+    size: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """An upload as its owner may know it: ``new``, ``refused``, ``receiving`` or ``stored``."""
+
+    state: str
+    #: Bytes of the whole file.
+    size: int | None = None
+    #: What of it has arrived, half-open, in order.
+    ranges: Sequence[tuple[int, int]] | None = None
+    rejected: Rejected | None = None
+    record: Record | None = None
+
+
+NEW = State("new")
+
+
+def of_record(record: Record) -> State:
+    """The state of a file that is stored, or whose bytes are all there and being committed."""
+    if record.state == COMMITTING:
+        return State("receiving", record.size, [(0, record.size)] if record.size else [])
+    return State("stored", record.size, record=record)
+
+
+def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Announced]) -> dict[str, State]:
+    """What would become of ``files`` of one drop, by uuid: refused by name, size or count, or there already.
+
+    What only the bytes can tell is told when they come.
+    """
+    rules = site.rules[upload_set.name]
+    known = site.records.of_uuids(owner, [file.uuid for file in files])
+    same: dict[str, Record] = {}
+    if upload_set.duplicates != "keep":
+        digests = [file.sha256 for file in files if file.sha256]
+        same = site.records.of_digests(owner, upload_set.name, digests)
+
+    def judged(file: Announced) -> State:
+        if file.uuid in known:
+            return _repeated(file, known[file.uuid])
+        check_announced(rules, display_name(file.filename), file.size)
+        twin = same.get(file.sha256 or "")
+        if twin is None:
+            return NEW
+        if upload_set.duplicates == "refuse":
+            raise Rejected.because("duplicate", filename=shown(twin.filename))
+        return of_record(twin)
+
+    states: dict[str, State] = {}
+    taken = 0
+    for file in files:
+        try:
+            state = judged(file)
+            if rules.max_files and taken >= rules.max_files:
+                raise Rejected.because("drop_full", limit=rules.max_files)
+            taken += 1
+        except Rejected as rejected:
+            state = State("refused", file.size, rejected=rejected)
+        states[file.uuid] = state
+    return states
+
+
+def _repeated(file: Announced, record: Record) -> State:
+    """The state of a file whose uuid came before. Rejected when it came with another file."""
+    digests = {record.sha256, file.sha256} - {None}
+    if record.size != file.size or len(digests) > 1:
+        raise Rejected.because("uuid_taken")
+    return of_record(record)

@@ -1,0 +1,114 @@
+"""What became of uploads: asked before they are sent, and after a connection, a server or a page was lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, jsonify, request, url_for
+
+from ..checks import check_sha256, check_uuid
+from ..config import Size
+from ..errors import Rejected
+from ..intake.request import Body
+from ..records import COMMITTING
+from ..state import Announced, State, announce, of_record
+from .base import owner, site
+from .files import file_fields, remove
+
+#: Files of one question.
+MAX_ANNOUNCED = 1000
+#: Bytes of one question: a thousand of the longest names and paths, each character escaped, are less.
+MAX_QUESTION = Size(8_000_000)
+
+
+def check(name: str | None = None) -> Response:
+    """What would become of the files that the body announces, before a byte of them is sent."""
+    announced = _announced(Body.of(request))
+    return _told(announce(site(), site().upload_set(name), owner(), announced))
+
+
+def unfinished() -> Response:
+    """My uploads of which not all has arrived."""
+    owner()
+    return _told({})
+
+
+def state(uuid: str) -> Response:
+    """One upload of mine."""
+    record = site().records.of_uuids(owner(), [uuid]).get(uuid)
+    if record is None:
+        raise Rejected.because("unknown_upload")
+    return _unkept(jsonify(state_fields(of_record(record))))
+
+
+def cancel(uuid: str) -> Response:
+    """Delete what is stored of an upload of mine."""
+    record = site().records.of_uuids(owner(), [uuid]).get(uuid)
+    if record is not None and record.state == COMMITTING:
+        raise Rejected.because("uuid_busy")
+    retired = record and site().records.retire(record.id, owner())
+    if not retired:
+        raise Rejected.because("unknown_upload")
+    remove(retired)
+    return Response(status=204)
+
+
+def state_fields(state: State, root: str = "") -> dict[str, Any]:
+    """A State of the HTTP contract. ``root``: the path of all files, for a caller that asks for many."""
+    fields: dict[str, Any] = {"state": state.state}
+    if state.rejected is not None:
+        fields |= {"error": state.rejected.sentence, "status": state.rejected.status}
+    if state.size is not None:
+        fields["size"] = state.size
+    if state.ranges is not None:
+        fields["ranges"] = state.ranges
+    if state.record is not None:
+        fields["file"] = file_fields(state.record, root)
+    return fields
+
+
+def _told(states: Mapping[str, State]) -> Response:
+    root = url_for("uploads.files")
+    return _unkept(jsonify(uploads={uuid: state_fields(state, root) for uuid, state in states.items()}))
+
+
+def _unkept(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _announced(body: Body) -> list[Announced]:
+    """The files that a question names. Rejected where it cannot be understood."""
+    text = b""
+    while data := body.read():
+        text += data
+        if len(text) > MAX_QUESTION:
+            raise Rejected.because("list_too_long", limit=MAX_QUESTION)
+    try:
+        question = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Rejected.because("bad_list") from None
+    files = question.get("files") if isinstance(question, dict) else None
+    if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
+        raise Rejected.because("bad_list")
+    if len(files) > MAX_ANNOUNCED:
+        raise Rejected.because("list_too_long", limit=f"{MAX_ANNOUNCED:,} files")
+    announced = [_file(f"files[{index}]", file) for index, file in enumerate(files)]
+    if len({file.uuid for file in announced}) < len(announced):
+        raise Rejected.because("bad_field", field="uuid", expected="another one for each file")
+    return announced
+
+
+def _file(where: str, fields: Mapping[str, Any]) -> Announced:
+    uuid, filename, size, sha256 = (fields.get(key) for key in ("uuid", "filename", "size", "sha256"))
+    check_uuid(f"{where}.uuid", uuid if isinstance(uuid, str) else "")
+    if not isinstance(filename, str):
+        raise Rejected.because("bad_field", field=f"{where}.filename", expected="a text")
+    if not isinstance(size, int) or isinstance(size, bool) or not re.fullmatch("[0-9]{1,18}", str(size)):
+        raise Rejected.because("bad_field", field=f"{where}.size", expected="a number of bytes")
+    if sha256 is not None:
+        check_sha256(f"{where}.sha256", sha256 if isinstance(sha256, str) else "")
+    return Announced(str(uuid), filename, size, str(sha256).lower() if sha256 else None)
