@@ -296,7 +296,7 @@ def test_the_hosts_forms_stay_protected(host: Flask) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/upload", "/files", "/in", "/in/nothing", "/inside", "/in/uploads"]
+    "path", ["/nothing", "/upload", "/files", "/in", "/in/nothing", "/inside", "/in/uploading"]
 )
 def test_the_hosts_404_page_stands_on_all_other_paths(host: Flask, path: str) -> None:
     answer = Visitor(host).get(path)
