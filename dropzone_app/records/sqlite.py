@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Table, create_engine, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from . import database
 from .database import Database
@@ -44,6 +45,15 @@ class SQLite(Database):
     def write(self, *, final: bool = False) -> Iterator[Connection]:
         engine = self._for_good if final and self.durable else self._for_now
         with self.writing.taken(), engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[Connection]:
+        # One that has not switched the file to WAL.
+        plain = create_engine(
+            self.engine.url, connect_args={"timeout": database.BUSY_TIMEOUT}, poolclass=NullPool
+        )
+        with plain.connect() as connection:
             yield connection
 
     def upsert(self, table: Table) -> Any:

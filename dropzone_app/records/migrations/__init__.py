@@ -54,11 +54,15 @@ def prepare(database: Database) -> None:
 
     SettingError, with what to do, for any other that is behind; SQLAlchemyError where the tables are not ours.
     """
-    with database.read() as connection:
+    with database.look() as connection:
         at = _revision(connection)
         if at == HEAD:
             _check_columns(connection, metadata.sorted_tables)
             return
+        if at is None:
+            # Before anything is changed: they may be another program's.
+            there = inspect(connection).get_table_names()
+            _check_columns(connection, [metadata.tables[name] for name in _OF_BASELINE if name in there])
     if not (database.upgrades_itself or _asked_for.get()):
         raise SettingError(
             f"UPLOADS_DATABASE: {database} has {f'revision {at} of the tables' if at else 'no tables'}, and {HEAD} "
@@ -92,7 +96,6 @@ def _revision(connection: Connection) -> str | None:
 def _begin(connection: Connection) -> None:
     """Note the first revision: of all tables, made now, or of those that are there from before."""
     if inspect(connection).has_table(_OF_BASELINE[0]):
-        _check_columns(connection, [metadata.tables[name] for name in _OF_BASELINE])
         version.create(connection)
         connection.execute(insert(version).values(version_num=_BASELINE))
     else:
@@ -120,6 +123,6 @@ def _check_columns(connection: Connection, tables: Iterable[Table]) -> None:
         lacking = set(table.c.keys()) - there
         if lacking:
             raise SQLAlchemyError(
-                f"another version made it (its table {table.name} has no {min(lacking)}); "
-                "move it away or name another"
+                f"its table {table.name} is not ours (it has no {min(lacking)}), but another program's or "
+                "another version's; name another database"
             )
