@@ -21,6 +21,8 @@ from .records import COMMITTING, Record, new_id, now
 from .storage import StagedFile
 from .uploads import Site, UploadSet
 
+#: Other keys that are tried where a file lies at one, or at a folder of one: each folder may need a number.
+_REKEYS = 16
 #: Seconds that a repeated upload waits for the first one to be committed.
 TWIN_PATIENCE = 10.0
 
@@ -243,11 +245,14 @@ class Batch:
 
     def _link(self, entry: _Entry) -> StagedFile:
         assert entry.part.staged and entry.record
-        try:
-            self._storage.commit(entry.part.staged, entry.record.key)
-        except FileExistsError:
-            # A file that no record names lies there. It is not ours, and stays.
-            entry.record = self._records.rekey(entry.record)
+        for _ in range(_REKEYS):
+            try:
+                self._storage.commit(entry.part.staged, entry.record.key)
+                break
+            except FileExistsError as taken:
+                # A file that no record names lies there: it is not ours, and stays. Or one lies at a folder.
+                entry.record = self._records.rekey(entry.record, str(taken.filename or ""))
+        else:
             self._storage.commit(entry.part.staged, entry.record.key)
         return entry.part.staged
 

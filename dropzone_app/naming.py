@@ -11,6 +11,9 @@ MAX_NAME_BYTES = 255
 #: Characters of a shown name in an answer.
 SHOWN = 60
 
+#: Bytes of what is taken for an extension: a sentence with a dot in it has none.
+MAX_EXTENSION_BYTES = 100
+
 #: Bytes of the folder part of a key: room for any root below PATH_MAX.
 MAX_FOLDER_BYTES = 1024
 
@@ -50,7 +53,10 @@ def display_name(raw: str) -> str:
     if not name.strip(". ") or not any(character.isalnum() or character > "\x7f" for character in name):
         return ""
     # 255 characters and 255 bytes are both common limits; the record keeps what the storage can.
-    return _shortened(name, MAX_NAME_BYTES)
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension.encode()) > MAX_EXTENSION_BYTES:
+        return _joined(name, "")
+    return _joined(stem, dot + extension)
 
 
 def display_path(raw: str) -> str:
@@ -62,10 +68,36 @@ def display_path(raw: str) -> str:
 def extension_of(name: str) -> str:
     """The last suffix in lower case without its dot; ``""`` where there is none.
 
-    Dots and spaces at the end do not count: Windows drops them, and ``evil.exe.`` would run there.
+    Dots and spaces at the end do not count: Windows drops them, and ``evil.exe.`` would run there. It is the
+    extension of the stored name too, whatever that has to change: what is checked is what is stored.
     """
-    stem, _, extension = name.rstrip(". ").rpartition(".")
-    return extension.lower() if stem.strip(". ") else ""
+    return _lower(_split(name)[1])
+
+
+def _lower(extension: str) -> str:
+    # Small letters may compose where capitals do not: J and a caron stay two characters, j and a caron are one.
+    return unicodedata.normalize("NFC", extension.lower())
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Stem and extension, as the extension will be stored."""
+    name = name.rstrip(". ")
+    stem, _, extension = name.rpartition(".")
+    if not stem.strip(". ") or len(_lower(extension).encode(errors="replace")) > MAX_EXTENSION_BYTES:
+        return name, ""
+    return stem, _FORBIDDEN.sub("_", extension)
+
+
+def storage_key(filename: str, wanted: str | None = None, folder: str = "") -> str:
+    """The key of a file: the stored name of every upload is made here, from nothing but these three.
+
+    ``wanted`` is what its set calls it (None: what the person does), ``folder`` where it shall lie. All may be any
+    text: each segment is safe on every file system, none leads out of the storage, and the extension is that of
+    ``filename``. Where the key is taken it gets a number, see :func:`numbered`.
+    """
+    name = storage_name(filename) if wanted is None else stored_name(wanted, filename)
+    folder = storage_folder(folder)
+    return f"{folder}/{name}" if folder else name
 
 
 def storage_name(filename: str) -> str:
@@ -74,13 +106,14 @@ def storage_name(filename: str) -> str:
     Letters of every script stay. No control or bidi characters, none of ``\\ / : * ? " < > |``, no device
     names, no dot or dash in front, no dot or space at the end, at most 255 bytes of UTF-8.
     """
-    name = _FORBIDDEN.sub("_", _printable(filename)).rstrip(". ")
-    extension = extension_of(name)
-    stem = name.rpartition(".")[0] if extension else name
+    stem, extension = _split(_FORBIDDEN.sub("_", _printable(filename)))
     stem = stem.lstrip(".- ") or "file"
+    if not extension:
+        # What is left of a suffix too long to be an extension might be one when it is cut.
+        stem = stem.replace(".", "_")
     if _DEVICE.fullmatch(stem.partition(".")[0].strip()):
         stem = f"_{stem}"
-    return _shortened(f"{stem}.{name.rpartition('.')[2]}" if extension else stem, MAX_NAME_BYTES)
+    return _joined(stem, f".{extension}" if extension else "")
 
 
 def storage_folder(path: str) -> str:
@@ -104,14 +137,11 @@ def stored_name(wanted: str, filename: str) -> str:
     return storage_name(f"{name}.{extension}") if extension else name.replace(".", "_")
 
 
-def numbered(name: str, number: int | str) -> str:
-    """``photo.jpg`` → ``photo_2.jpg``, still within 255 bytes."""
-    stem, dot, extension = name.rpartition(".")
-    if not stem or len(extension.encode()) > MAX_NAME_BYTES // 2:
-        # What is so long is no extension that anybody checked by its letters.
-        stem, dot, extension = name, "", ""
-    tail = f"_{number}{dot}{extension}"
-    return _cut(stem, MAX_NAME_BYTES - len(tail.encode())) + tail
+def numbered(key: str, number: int | str) -> str:
+    """``day 1/photo.jpg`` → ``day 1/photo_2.jpg``, the name still within 255 bytes."""
+    folder, slash, name = key.rpartition("/")
+    stem, extension = _split(name)
+    return folder + slash + _joined(stem, f"_{number}.{extension}" if extension else f"_{number}")
 
 
 def shown(name: str, length: int = SHOWN) -> str:
@@ -123,17 +153,11 @@ def shown(name: str, length: int = SHOWN) -> str:
     return f"{name[: length - back - 1]}…{name[-back:]}"
 
 
-def _shortened(name: str, limit: int) -> str:
-    if len(name.encode()) <= limit:
-        return name
-    stem, dot, extension = name.rpartition(".")
-    tail = f"{dot}{extension}"
-    if not stem or len(tail.encode()) > limit // 2:
-        return _cut(name, limit)
-    return _cut(stem, limit - len(tail.encode())) + tail
-
-
-def _cut(text: str, limit: int) -> str:
-    """At most ``limit`` bytes of UTF-8, whole characters, with no mark or joiner left hanging off the end."""
-    cut = text.encode()[:limit].decode(errors="ignore")
-    return cut.rstrip(" .\u200d") or cut
+def _joined(stem: str, tail: str) -> str:
+    """``stem`` and ``tail`` in at most 255 bytes of UTF-8, the stem cut after a whole character where it must be."""
+    limit = MAX_NAME_BYTES - len(tail.encode())
+    if len(stem.encode()) <= limit:
+        return stem + tail
+    cut = stem.encode()[:limit].decode(errors="ignore")
+    # No joiner is left hanging off the end.
+    return (cut.rstrip(" .\u200d") or cut) + tail

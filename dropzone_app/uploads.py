@@ -27,7 +27,7 @@ from .config import (
 from .errors import Rejected
 from .intake import Part
 from .kinds import DEFAULT_TYPES, AllExcept
-from .naming import extension_of, shown, storage_folder, storage_name, stored_name
+from .naming import shown, storage_key
 from .records import Record, Records, new_id
 from .storage import Storage
 
@@ -161,21 +161,13 @@ class UploadSet:
 
     def key(self, part: Part, *, owner: str, path: str) -> str:
         """Where a part would like to lie in the storage; a taken key is numbered when it is reserved."""
-        filename = part.filename or ""
-        if callable(self.naming):
-            name = stored_name(self.naming(part), filename)
-        else:
-            stem = _STEMS[self.naming](part)
-            name = (
-                storage_name(filename) if stem is None else stored_name(stem, f"x.{extension_of(filename)}")
-            )
+        wanted = self.naming(part) if callable(self.naming) else _STEMS[self.naming](part)
         if callable(self.folder):
             folder = self.folder(part)
         else:
             template = self.name if self.folder is None else self.folder
             folder = template.format(owner=owner, path=path, date=time.strftime("%Y/%m/%d", time.gmtime()))
-        folder = storage_folder(folder)
-        return f"{folder}/{name}" if folder else name
+        return storage_key(part.filename or "", wanted=wanted, folder=folder)
 
 
 def _timestamp(part: Part) -> str:

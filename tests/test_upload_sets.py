@@ -107,6 +107,21 @@ def test_a_folder_of_ones_own_never_leaves_the_storage(tmp_path: Path) -> None:
     assert not key.startswith(".")
 
 
+def test_a_folder_that_is_dropped_where_a_file_lies_gets_a_number_and_so_does_a_file(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("all", ALL, folder="{path}"))
+    assert keys(app, ("day", b"a file")) == ["day"]
+    for content in (b"one", b"two"):
+        (key,) = keys(app, ("sea.bin", content), path="day/early")
+        assert re.fullmatch(r"day_1/early/sea(_1)?_[0-9a-f]{16}\.bin", key)
+        assert (tmp_path / "uploads" / key).read_bytes() == content
+    assert keys(app, ("early", b"x"), path="night") == ["night/early"]
+    (key,) = keys(app, ("sea.bin", b"y"), path="night/early/late")
+    assert re.fullmatch(r"night/early_1/late/sea_[0-9a-f]{16}\.bin", key)
+    (key,) = keys(app, ("night", b"z"))
+    assert re.fullmatch(r"night_[0-9a-f]{16}", key)
+    assert (tmp_path / "uploads/day").read_bytes() == b"a file"
+
+
 # ---- what is accepted
 
 

@@ -136,7 +136,7 @@ class Records:
                     left = self._numbered(connection, left)
                 else:
                     # Somebody has named files exactly as we number them. No probing: a random number is free.
-                    left = [replace(row, key=_with_number(row.key, secrets.token_hex(8))) for row in left]
+                    left = [replace(row, key=numbered(row.key, secrets.token_hex(8))) for row in left]
                 self._put(connection, left, reserved)
         # What is the same as another of this very call stands for what became of that one.
         return [reserved.get(reserved[row.id].id, reserved[row.id]) for row in wanted]
@@ -188,11 +188,15 @@ class Records:
             ).returning(_numbers.c.key, _numbers.c.next)
         )
         numbers = {key: iter(range(end - counts[key], end)) for key, end in after}
-        return [replace(row, key=_with_number(row.key, next(numbers[_place(row)]))) for row in rows]
+        return [replace(row, key=numbered(row.key, next(numbers[_place(row)]))) for row in rows]
 
-    def rekey(self, record: Record) -> Record:
-        """Give a reserved row another key: a file that no record names lies at the one it had."""
-        key = _with_number(record.key, secrets.token_hex(8))
+    def rekey(self, record: Record, taken: str = "") -> Record:
+        """Give a reserved row another key: a file lies at the one it had, or at ``taken``, a folder of it."""
+        key = record.key
+        if key.startswith(f"{taken}/"):
+            # Always the same number, so that what was dropped together lies together.
+            key = numbered(taken, 1) + key.removeprefix(taken)
+        key = numbered(key, secrets.token_hex(8))
         with self._write() as connection:
             connection.execute(update(_files).where(_files.c.id == record.id).values(key=key))
         return replace(record, key=key)
@@ -343,11 +347,6 @@ class _Prepared:
         return connection.exec_driver_sql(
             self._sql, [self._values({**self._fixed, **row}) for row in rows]
         ).rowcount
-
-
-def _with_number(key: str, number: int | str) -> str:
-    folder, slash, name = key.rpartition("/")
-    return f"{folder}{slash}{numbered(name, number)}"
 
 
 def _row(record: Record) -> dict[str, Any]:

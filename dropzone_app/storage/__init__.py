@@ -20,7 +20,11 @@ class Storage(Protocol):
         """Where the bytes of a part go as they arrive."""
 
     def commit(self, staged: StagedFile, key: str) -> str:
-        """Make all bytes visible under the returned key, or nothing. FileExistsError: the key is taken."""
+        """Make all bytes visible under the returned key, or nothing.
+
+        FileExistsError: the key is taken; where a file lies at a folder of it, the error's ``filename`` is that
+        folder's key.
+        """
 
     def sync(self, committed: Iterable[tuple[StagedFile, str]]) -> None:
         """Wait until what was committed survives a power cut."""

@@ -66,11 +66,22 @@ class LocalStorage:
     def commit(self, staged: StagedFile, key: str) -> str:
         path = self._path(key)
         try:
-            self._link(staged, path)
-        except FileNotFoundError:
-            self._make_folders(Path(path).parent)
-            self._link(staged, path)
+            try:
+                self._link(staged, path)
+            except FileNotFoundError:
+                self._make_folders(Path(path).parent)
+                self._link(staged, path)
+        except NotADirectoryError:
+            raise self._folder_taken(Path(path)) from None
         return key
+
+    def _folder_taken(self, path: Path) -> FileExistsError:
+        """The refusal of a key with a folder where a file lies: its ``filename`` is the folder's key."""
+        folders = [
+            folder for folder in path.parents if folder.is_relative_to(self.root) and folder != self.root
+        ]
+        taken = next(folder for folder in reversed(folders) if not folder.is_dir())
+        return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(taken.relative_to(self.root)))
 
     def _link(self, staged: StagedFile, path: str) -> None:
         """Give the staged file its name. A link is atomic and never replaces what is there."""
