@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask
 from flask_dropzone import Dropzone
 from flask_wtf.csrf import CSRFProtect
 from markupsafe import Markup
@@ -45,8 +45,9 @@ from .kinds import (
 from .records import Records
 from .signals import upload_deleted, upload_rejected, upload_stored
 from .storage import Storage, open_storage
-from .uploads import Site
+from .uploads import Site, check_sets
 from .views import finish_answers, make_blueprint, pages
+from .views.base import site
 from .views.receive import UploadSet
 
 __all__ = [
@@ -74,6 +75,10 @@ __all__ = [
 ]
 
 
+#: Segments that are the same on both sides of every proxy.
+_PREFIX = r"(?:/(?!\.\.?(?:/|$))[\w.~-]+)*"
+
+
 class Uploads:
     """The extension: upload sets of an app, their routes, and :meth:`zone` for its templates.
 
@@ -90,6 +95,8 @@ class Uploads:
     ) -> None:
         if app is not None:
             self.init_app(app, *sets, url_prefix=url_prefix, owner=owner)
+        elif sets or url_prefix is not None or owner is not security.owner_of_session:
+            raise SettingError("Uploads() without an app takes nothing; give it all to init_app(app, …).")
 
     def init_app(
         self,
@@ -98,7 +105,9 @@ class Uploads:
         url_prefix: str | None = None,
         owner: security.Owner = security.owner_of_session,
     ) -> None:
-        """Set up ``app``: one set called "files" where none is given. SettingError says what cannot be used."""
+        """Set up ``app``, once: one set called "files" where none is given. SettingError says what cannot be used."""
+        if not isinstance(app, Flask):
+            raise SettingError(f"Uploads takes the Flask app first, Uploads(app, photos); it got {app!r}.")
         _set_up(
             app,
             sets or (UploadSet("files", folder=""),),
@@ -109,17 +118,16 @@ class Uploads:
         app.jinja_env.globals["uploads"] = self
 
     def zone(self, name: str | None = None, *, action: str | None = None) -> Markup:
-        """The drop zone of a set (the first one without a name). Rejected for a set nobody declared.
+        """The drop zone of a set (the first one without a name). Rejected for a set nobody declared, RuntimeError
+        in an app that was not set up.
 
         ``action``: the URL of a view of your own that receives the files (:meth:`UploadSet.receive`).
         """
-        site: Site = current_app.extensions["uploads"]
-        return pages.zone(site.upload_set(name), action)
+        return pages.zone(site().upload_set(name), action)
 
     def fallback(self, name: str | None = None) -> Markup:
         """The inputs of a set's plain form, as the zone has them inside: for a form that works without JavaScript."""
-        site: Site = current_app.extensions["uploads"]
-        return pages.fallback(site.upload_set(name))
+        return pages.fallback(site().upload_set(name))
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -160,16 +168,20 @@ def _set_up(
     owner: security.Owner,
     with_index: bool,
 ) -> None:
+    check_sets(sets, app.config)
+    if "uploads" in app.extensions:
+        raise SettingError(
+            "This app has its uploads already; give all upload sets to one Uploads(app, photos, texts)."
+        )
+    if not callable(owner):
+        raise SettingError(f"owner must be a function that names who is asking; it is {owner!r}.")
+    if not isinstance(url_prefix, str | None) or not re.fullmatch(_PREFIX, url_prefix or ""):
+        raise SettingError(f"url_prefix must be a path such as '/files-in' or '/a/b'; it is {url_prefix!r}.")
     for key, value in DEFAULTS.items():
         app.config.setdefault(key, value)
     settings = Settings.from_config(app.config, dropzone.read(_set_dropzone_keys(app)))
     if not app.config.get("SECRET_KEY"):
         raise SettingError("SECRET_KEY is not set; sessions and CSRF tokens are signed with it.")
-    if url_prefix and not url_prefix.startswith("/"):
-        raise SettingError(f"url_prefix must begin with a slash; it is {url_prefix!r}.")
-    names = [upload_set.name for upload_set in sets]
-    if len(set(names)) < len(names):
-        raise SettingError(f"Two upload sets have the same name: {', '.join(sorted(names))}.")
     blueprint = make_blueprint(url_prefix, with_index=with_index)
     _refuse_taken_rules(app, blueprint, url_prefix)
     if "csrf" not in app.extensions:
@@ -187,15 +199,15 @@ def _set_up(
         # Flask reads its own setting as a number.
         app.config["MAX_CONTENT_LENGTH"] = int(settings.max_content_length)
     records = Records(_with_folder(settings.database), durable=settings.durable)
-    site = Site(
+    here = Site(
         settings=settings,
         sets={upload_set.name: upload_set for upload_set in sets},
         rules=rules,
         storages=_storages(settings, sets),
         records=records,
     )
-    site.recover()
-    app.extensions["uploads"] = site
+    here.recover()
+    app.extensions["uploads"] = here
     app.extensions["uploads_owner"] = owner
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
     app.register_blueprint(blueprint)
@@ -217,14 +229,15 @@ def _set_dropzone_keys(app: Flask) -> dict[str, Any]:
 def _storages(settings: Settings, sets: tuple[UploadSet, ...]) -> dict[str, Storage]:
     """The storages of an app: everyone's under "", and those of sets that have one of their own."""
 
-    def opened(url: str) -> Storage:
-        return open_storage(url, durable=settings.durable, digest=settings.digest)
+    def opened(url: str, setting: str) -> Storage:
+        return open_storage(url, durable=settings.durable, digest=settings.digest, setting=setting)
 
-    storages = {"": opened(settings.storage)}
+    storages = {"": opened(settings.storage, "UPLOADS_STORAGE")}
     for upload_set in sets:
         own = upload_set.storage
         if own is not None:
-            storages[upload_set.name] = opened(own) if isinstance(own, str) else own
+            name = f"The storage of the upload set {upload_set.name!r}"
+            storages[upload_set.name] = opened(own, name) if isinstance(own, str) else own
         if upload_set.duplicates != "keep" and not settings.digest:
             raise SettingError(
                 f"The upload set {upload_set.name!r} tells duplicates by digest; UPLOADS_DIGEST must be 'sha256'."

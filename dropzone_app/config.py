@@ -6,8 +6,10 @@ Sizes are bytes, as a number or as ``"10 MB"`` (1000-based; ``"10 MiB"`` is 1024
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -92,6 +94,15 @@ def parse_extensions(setting: str, value: object) -> tuple[str, ...]:
     return tuple(found)
 
 
+def parse_folder(setting: str, value: object) -> str:
+    """An absolute path from any path; SettingError names ``setting``."""
+    path = str(os.fspath(value)) if isinstance(value, str | os.PathLike) else ""
+    if not path or "\0" in path:
+        raise SettingError(f"{setting} must be a folder; it is {value!r}.")
+    # Flask serves relative folders from beside the app's module, and files are written from where it was started.
+    return os.path.abspath(path)
+
+
 #: A file of 5 GB goes through one request when nothing is set; chunks come with their own, smaller, bodies.
 MAX_FILE_SIZE = Size(5_000_000_000)
 
@@ -173,11 +184,23 @@ class Settings:
         dropzone = _given(f"DROPZONE_{what}", self.dropzone, _DROPZONE.get(what, parse))
         return dropzone if dropzone is not None else _given(f"UPLOADS_{what}", self._config, parse, blank)
 
+    def of_all(self, what: str, parse: Callable[[str, object], _T]) -> _T | None:
+        """What ``UPLOADS_X`` says; None where it is not set."""
+        return _given(f"UPLOADS_{what}", self._config, parse)
+
+    def of_set(self, set_name: str, what: str, parse: Callable[[str, object], _T]) -> _T | None:
+        """What ``UPLOADED_<SET>_X`` says; None where it is not set."""
+        return _given(_key(set_name, what), self._config, parse)
+
     def extensions_of_set(self, set_name: str, what: str) -> tuple[str, ...]:
         """The extensions in ``UPLOADED_<SET>_X``; none where it is not set."""
-        key = _key(set_name, what)
-        value = self._config.get(key)
-        return () if value is None or value in ("", (), []) else parse_extensions(key, value)
+        return extensions_at(_key(set_name, what), self._config)
+
+
+def extensions_at(key: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The extensions that a setting names; none where it is not set, or empty."""
+    value = config.get(key)
+    return () if value is None or value in ("", (), []) else parse_extensions(key, value)
 
 
 def _key(set_name: str, what: str) -> str:
@@ -224,6 +247,42 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_MAX_FILES": None,
     "UPLOADS_MAX_PARTS": None,
 }
+
+
+#: Flask-Reuploaded's keys: for all sets, and the X of ``UPLOADED_<SET>_X``.
+REUPLOADED = ("UPLOADS_DEFAULT_DEST", "UPLOADS_DEFAULT_URL", "UPLOADS_AUTOSERVE")
+REUPLOADED_OF_SET = ("DEST", "URL", "ALLOW", "DENY")
+
+
+def check_keys(
+    config: Mapping[str, Any], sets: Collection[str], *, of_all: Collection[str], of_set: Collection[str]
+) -> None:
+    """SettingError for a key that begins like a setting and is none: a slip of the finger changes nothing else.
+
+    ``of_all`` and ``of_set`` are the X of ``UPLOADS_X`` and ``UPLOADED_<SET>_X``. Keys of other sets than ``sets``
+    are not ours to judge (Flask-Reuploaded's are not given to ``Uploads``), unless the name is nearly one of these
+    and the rest is none of Flask-Reuploaded's.
+    """
+    of_all = {*DEFAULTS, *REUPLOADED, *(f"UPLOADS_{word}" for word in of_all)}
+    words = {*of_set, *REUPLOADED_OF_SET}
+    names = [name.upper() for name in sets]
+    known = of_all | {f"UPLOADED_{name}_{word}" for name in names for word in words}
+    for key in config.keys() - known:
+        near: list[str] = []
+        if key.startswith("UPLOADS_"):
+            near = difflib.get_close_matches(key, of_all, 1, 0)
+        elif key.startswith("UPLOADED_"):
+            rest = key.removeprefix("UPLOADED_").upper()
+            mine = max((name for name in names if rest.startswith(f"{name}_")), key=len, default=None)
+            if mine is not None:
+                word = rest.removeprefix(f"{mine}_")
+                near = [f"UPLOADED_{mine}_{found}" for found in difflib.get_close_matches(word, words, 1, 0)]
+            else:
+                word = next((word for word in of_set if rest.endswith(f"_{word}")), "")
+                name = difflib.get_close_matches(rest.removesuffix(f"_{word}"), names, 1, 0.8) if word else []
+                near = [f"UPLOADED_{found}_{word}" for found in name]
+        if near:
+            raise SettingError(f"{key} is no setting; did you mean {near[0]}?")
 
 
 def absolute_sqlite(url: str) -> str:

@@ -13,7 +13,7 @@ import posixpath
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 from urllib.parse import quote
 
 from flask import Blueprint, Flask, Response, abort, current_app, send_from_directory, url_for
@@ -22,7 +22,7 @@ from werkzeug.routing import BuildError
 
 from . import uploads
 from .checks import Rules
-from .config import SettingError, Size, parse_extensions, parse_flag, parse_size
+from .config import SettingError, Settings, Size, extensions_at, parse_flag, parse_folder, parse_size
 from .errors import Rejected
 from .intake import receive_part
 from .kinds import ALL, EXECUTABLES, SCRIPTS, SOURCE, AllExcept
@@ -151,17 +151,31 @@ class UploadSet(uploads.UploadSet):
             raise SettingError(
                 f"The upload set {name!r}: default_dest must be a function of the app; it is {default_dest!r}."
             )
+        super().__init__(name, None, **options)
         # Theirs has sets of files without an extension, and sets that only configuration fills.
-        bare = isinstance(extensions, str | tuple | list) and all(word == "" for word in extensions)
-        super().__init__(name, None if bare else extensions, **options)
-        if bare:
+        if isinstance(extensions, str | tuple | list) and all(word == "" for word in extensions):
             self.extensions = ("",) if extensions == "" or "" in extensions else ()
+        else:
+            where = f"The upload set {name!r}: extensions"
+            self.extensions = uploads.OPTIONS["extensions"].parse(where, extensions)
         self.default_dest = default_dest
         self.content = content
         #: Set it to use the set without an app.
         self._config: UploadConfiguration | None = None
         self._numbers: dict[tuple[str, str], int] = {}
         self._numbering = threading.Lock()
+
+    def configured(self, settings: Settings) -> Self:
+        """As for every set; SettingError where anyone would be served what the drop zone keeps for its owner."""
+        here = super().configured(settings)
+        served = settings.of_all("AUTOSERVE", parse_flag) and settings.of_set(self.name, "URL", _url) is None
+        if served and not here.public and self.destination(settings):
+            key = f"UPLOADED_{self.name.upper()}"
+            raise SettingError(
+                f"UPLOADS_AUTOSERVE serves {key}_DEST to anyone, with what the drop zone stores there; declare the "
+                f"upload set {self.name!r} public=True, or name another storage for its zone in {key}_STORAGE."
+            )
+        return here
 
     @property
     def config(self) -> UploadConfiguration:
@@ -422,15 +436,15 @@ def config_for_set(
             raise RuntimeError(
                 f"no destination for set {uset.name}: set {prefix}DEST or UPLOADS_DEFAULT_DEST"
             )
-        destination, where = os.path.join(_folder("UPLOADS_DEFAULT_DEST", default), uset.name), ""
+        destination, where = os.path.join(parse_folder("UPLOADS_DEFAULT_DEST", default), uset.name), ""
         default_url = _url("UPLOADS_DEFAULT_URL", defaults.get("url"))
         if base_url is None and default_url is not None:
             base_url = f"{addslash(default_url)}{uset.name}/"
     configuration = UploadConfiguration(
-        _folder(where, destination),
+        parse_folder(where, destination),
         base_url,
-        _extensions(f"{prefix}ALLOW", app.config.get(f"{prefix}ALLOW")),
-        _extensions(f"{prefix}DENY", app.config.get(f"{prefix}DENY")),
+        extensions_at(f"{prefix}ALLOW", app.config),
+        extensions_at(f"{prefix}DENY", app.config),
     )
     configuration.durable = parse_flag("UPLOADS_DURABLE", app.config.get("UPLOADS_DURABLE", True))
     limit = app.config.get(f"{prefix}MAX_FILE_SIZE")
@@ -439,21 +453,10 @@ def config_for_set(
     return configuration
 
 
-def _folder(setting: str, value: object) -> str:
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        raise SettingError(f"{setting} must be a folder; it is {value!r}.")
-    # Flask serves relative folders from beside the app's module, and files are written from where it was started.
-    return os.path.abspath(str(os.fspath(value)))
-
-
 def _url(setting: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise SettingError(f"{setting} must be a URL such as 'https://example.com/photos/'; it is {value!r}.")
     return value
-
-
-def _extensions(setting: str, value: Any) -> tuple[str, ...]:
-    return () if value is None or value in ("", (), []) else parse_extensions(setting, value)
 
 
 def configure_uploads(app: Flask, upload_sets: UploadSet | Iterable[UploadSet]) -> None:
@@ -470,6 +473,7 @@ def configure_uploads(app: Flask, upload_sets: UploadSet | Iterable[UploadSet]) 
             )
     defaults = {"dest": app.config.get("UPLOADS_DEFAULT_DEST"), "url": app.config.get("UPLOADS_DEFAULT_URL")}
     autoserve = parse_flag("UPLOADS_AUTOSERVE", app.config.get("UPLOADS_AUTOSERVE", False))
+    uploads.check_option_keys(app.config, [upload_set.name for upload_set in sets])
     found = {upload_set.name: config_for_set(upload_set, app, defaults) for upload_set in sets}
     configured = {**getattr(app, "upload_set_config", {}), **found}
     for config in found.values():

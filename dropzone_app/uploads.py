@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import re
 import string
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, Self
@@ -19,9 +20,11 @@ from .config import (
     SettingError,
     Settings,
     Size,
+    check_keys,
     parse_count,
     parse_extensions,
     parse_flag,
+    parse_folder,
     parse_size,
 )
 from .errors import Rejected
@@ -29,7 +32,7 @@ from .intake import Part
 from .kinds import DEFAULT_TYPES, AllExcept
 from .naming import shown, storage_key
 from .records import Record, Records, new_id
-from .storage import Storage
+from .storage import LocalStorage, Storage
 
 Check = Callable[[Part], None]
 Batching = Literal["each", "all"]
@@ -135,11 +138,24 @@ class UploadSet:
                 blank=option.blank,
             )
             setattr(here, what, option.default if chosen is None else chosen)
+        folder = self.destination(settings)
+        if folder is not None:
+            here.storage = _shared_folder(f"UPLOADED_{self.name.upper()}_DEST", folder, settings)
+            here.folder = "" if here.folder is None else here.folder
         return here
+
+    def destination(self, settings: Settings) -> str | None:
+        """Flask-Reuploaded's word for where this set lies: a folder of its own that other programs may read.
+
+        None where it is not set, or where our word for it, ``UPLOADED_<SET>_STORAGE``, says otherwise.
+        """
+        if settings.of_set(self.name, "STORAGE", _parse_storage) is not None:
+            return None
+        return settings.of_set(self.name, "DEST", parse_folder)
 
     def rules(self, settings: Settings) -> Rules:
         """What this set accepts in an app with these settings. SettingError where that is no file at all."""
-        here = self.configured(settings)
+        here = self if self._declared else self.configured(settings)
         # What is allowed by configuration beats what is denied, as in Flask-Reuploaded.
         allow = settings.extensions_of_set(self.name, "ALLOW")
         deny = settings.extensions_of_set(self.name, "DENY")
@@ -228,6 +244,14 @@ def _parse_storage(where: str, value: object) -> str | Storage:
     return value
 
 
+def _shared_folder(setting: str, folder: str, settings: Settings) -> Storage:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"{setting}: {folder} cannot be made: {error.strerror}.") from error
+    return LocalStorage(folder, durable=settings.durable, digest=settings.digest, shared=True)
+
+
 class Option(NamedTuple):
     """What one argument of an upload set takes, in code as in the configuration of an app."""
 
@@ -252,12 +276,38 @@ OPTIONS: dict[str, Option] = {
     "max_total_size": Option("MAX_TOTAL_SIZE", parse_size),
     "batch": Option("BATCH", _one_of("each", "all"), "each"),
     "naming": Option("NAMING", _one_of(*_STEMS, or_function=True), "original"),
-    "folder": Option("FOLDER", _parse_folder, blank=True),
+    "folder": Option("FOLDER", _parse_folder, of_all=False, blank=True),
     "duplicates": Option("DUPLICATES", _one_of("keep", "skip", "refuse"), "keep"),
     # UPLOADS_STORAGE is the one that all sets share who have none of their own.
     "storage": Option("STORAGE", _parse_storage, of_all=False),
     "public": Option("PUBLIC", parse_flag, False),
 }
+
+
+def check_sets(sets: Sequence[object], config: Mapping[str, Any]) -> None:
+    """SettingError unless these are upload sets that one app can tell apart, and all keys for them are known."""
+    for one in sets:
+        if not isinstance(one, UploadSet):
+            raise SettingError(
+                f"Uploads takes upload sets one after another, Uploads(app, photos, texts); it got {one!r}."
+            )
+    names = [one.name for one in sets if isinstance(one, UploadSet)]
+    if len({name.upper() for name in names}) < len(names):
+        raise SettingError(
+            f"Two upload sets have the same name: {', '.join(sorted(names))}. "
+            "Case is no difference: their settings would have the same keys."
+        )
+    check_option_keys(config, names)
+
+
+def check_option_keys(config: Mapping[str, Any], names: Collection[str]) -> None:
+    """SettingError for a key of these sets, or of all, that is no setting."""
+    check_keys(
+        config,
+        names,
+        of_all=[option.key for option in OPTIONS.values() if option.of_all],
+        of_set=[option.key for option in OPTIONS.values()],
+    )
 
 
 @dataclass(frozen=True)
@@ -295,7 +345,7 @@ class Site:
         try:
             return self.sets[name]
         except KeyError:
-            raise Rejected.because("unknown_set", name=shown(name)) from None
+            raise Rejected.because("unknown_set", name=shown(str(name))) from None
 
     def recover(self) -> None:
         """Undo what dead processes had begun to commit, and remove what they had staged."""

@@ -461,10 +461,6 @@ def test_the_declaration_itself_is_checked(make: Callable[..., Flask]) -> None:
         UploadSet("check")
     with pytest.raises(SettingError, match="url_prefix"):
         Uploads(make(), url_prefix="in")
-    app = make()
-    Uploads(app)
-    with pytest.raises(SettingError, match="url_prefix"):
-        Uploads(app)
 
 
 def test_an_app_without_a_static_folder_can_be_a_host(make: Callable[..., Flask]) -> None:

@@ -116,6 +116,8 @@ def test_a_set_is_called_files_and_takes_the_default_kinds():
         (("check",), {}, "'check'"),
         (("photos", IMAGES, "/uploads"), {}, "default_dest must be a function of the app; it is '/uploads'"),
         (("photos", 7), {}, "extensions must be extensions"),
+        (("photos", [None]), {}, "extensions must be extensions"),
+        (("photos", None), {}, "extensions must be extensions"),
         (("photos", ("a/b",)), {}, "extensions must be extensions"),
         (("photos", IMAGES), {"max_file_size": "big"}, "max_file_size must be a size"),
         (("photos", IMAGES), {"checks": ["png only"]}, "checks must be functions"),
@@ -224,6 +226,46 @@ def test_one_declaration_serves_the_zone_and_saves(tmp_path):
             photos.save(upload("b.png", PNG * 10))
     assert len(client.get("/files", headers={"Accept": "application/json"}).json["files"]) == 1
     assert found_in(tmp_path / "saved") == ["a.png"]
+
+
+def test_the_zone_and_save_share_the_destination_of_a_set(tmp_path):
+    photos = UploadSet("photos", IMAGES, public=True)
+    app = make_app(tmp_path, photos, UPLOADED_PHOTOS_DEST=tmp_path / "dest", UPLOADS_AUTOSERVE=True)
+    configure_uploads(app, photos)
+    client = app.test_client()
+    stored = client.post("/upload/photos", data={"file": (BytesIO(PNG), "a.png")}).json["files"][0]
+    with app.test_request_context():
+        assert photos.save(upload("a.png", b"saved")) == "a_1.png"
+        with client.get(photos.url(stored["key"])) as served:
+            assert served.data == PNG
+    again = client.post("/upload/photos", data={"file": (BytesIO(PNG), "a_1.png")}).json["files"][0]
+    assert found_in(tmp_path / "dest") == sorted(["a.png", "a_1.png", again["key"]])
+    assert (tmp_path / "dest/a_1.png").read_bytes() == b"saved"
+
+
+def test_a_zone_never_stores_where_anyone_is_served(tmp_path):
+    photos, config = (
+        UploadSet("photos", IMAGES),
+        {"UPLOADED_PHOTOS_DEST": tmp_path / "dest", "UPLOADS_AUTOSERVE": "yes"},
+    )
+    with pytest.raises(SettingError, match="UPLOADS_AUTOSERVE serves UPLOADED_PHOTOS_DEST to anyone"):
+        make_app(tmp_path, photos, **config)
+    for one in (
+        {"UPLOADED_PHOTOS_PUBLIC": True},
+        {"UPLOADED_PHOTOS_URL": "/photos"},
+        {"UPLOADED_PHOTOS_STORAGE": f"file:{tmp_path / 'own'}"},
+        {"UPLOADS_AUTOSERVE": False},
+    ):
+        assert make_app(tmp_path, photos, **{**config, **one})
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("UPLOADED_PHOTOS_DSET", "UPLOADED_PHOTOS_DEST"), ("UPLOADS_AUTOSERV", "UPLOADS_AUTOSERVE")],
+)
+def test_a_misspelt_setting_stops_the_start(key, nearest):
+    with pytest.raises(SettingError, match=f"{key} is no setting; did you mean {nearest}\\?"):
+        app_with(UploadSet("photos"), **{"UPLOADED_PHOTOS_DEST": "/x", key: "/y"})
 
 
 @pytest.mark.parametrize("extensions", [(), "", ("",)])

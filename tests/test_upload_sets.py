@@ -45,6 +45,19 @@ def keys(app: Flask, *files: tuple[str, bytes], **fields: str) -> list[str]:
     return [file["key"] for file in store(app, *files, **fields)]
 
 
+def bare_app(tmp_path: Path, **config: Any) -> Flask:
+    """A host that has set up nothing yet."""
+    app = Flask("host", root_path=str(tmp_path))
+    app.config.update(
+        SECRET_KEY="x",
+        WTF_CSRF_ENABLED=False,
+        UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
+        UPLOADS_DATABASE=f"sqlite:///{tmp_path / 'app.sqlite'}",
+        **config,
+    )
+    return app
+
+
 # ---- names and folders
 
 
@@ -293,13 +306,14 @@ def test_configuration_gives_a_set_a_storage_of_its_own(tmp_path: Path) -> None:
 
 
 def test_what_no_set_says_the_settings_say_for_all(tmp_path: Path) -> None:
-    config = {"UPLOADS_NAMING": "digest", "UPLOADS_FOLDER": "all"}
+    config = {"UPLOADS_NAMING": "digest", "UPLOADS_PUBLIC": True}
     app = make_app(
         tmp_path, UploadSet("photos", IMAGES), UploadSet("texts", TEXT, naming="original"), **config
     )
     (photo,) = store(app, ("a.png", PNG))
-    assert photo["key"] == f"all/{photo['sha256']}.png"
-    assert store(app, ("a.txt", b"x"), to="/upload/texts")[0]["key"] == "all/a.txt"
+    assert photo["key"] == f"photos/{photo['sha256']}.png"
+    assert Visitor(app).get(photo["url"]).data == PNG
+    assert store(app, ("a.txt", b"x"), to="/upload/texts")[0]["key"] == "texts/a.txt"
 
 
 def test_one_declaration_is_another_set_in_each_app_and_stays_as_it_was_declared(tmp_path: Path) -> None:
@@ -336,6 +350,185 @@ def test_a_wrong_value_for_one_set_stops_the_start(
 def test_a_set_of_which_configuration_leaves_nothing_has_no_zone(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="'photos' has no extensions; a drop zone needs some"):
         make_app(tmp_path, UploadSet("photos", ["png"]), UPLOADED_PHOTOS_DENY="png")
+
+
+# ---- what an app is given
+
+
+@pytest.mark.parametrize(
+    ("sets", "options", "said"),
+    [
+        (["photos"], {}, "Uploads(app, photos, texts); it got 'photos'."),
+        ([[UploadSet("a"), UploadSet("b")]], {}, "Uploads takes upload sets one after another"),
+        ([None], {}, "it got None."),
+        ([UploadSet], {}, "Uploads takes upload sets one after another"),
+        ([UploadSet("photos"), UploadSet("Photos")], {}, "same name: Photos, photos. Case is no difference"),
+        ([], {"owner": "bob"}, "owner must be a function that names who is asking; it is 'bob'."),
+        ([], {"owner": None}, "owner must be a function"),
+        ([], {"url_prefix": 5}, "url_prefix must be a path such as '/files-in' or '/a/b'; it is 5."),
+        ([], {"url_prefix": "in"}, "it is 'in'."),
+        ([], {"url_prefix": "/"}, "it is '/'."),
+        ([], {"url_prefix": "//a"}, "it is '//a'."),
+        ([], {"url_prefix": "/a/"}, "it is '/a/'."),
+        ([], {"url_prefix": "/a<x>"}, "it is '/a<x>'."),
+        ([], {"url_prefix": "/a/../b"}, "it is '/a/../b'."),
+        ([], {"url_prefix": "/a?b"}, "it is '/a?b'."),
+        ([], {"url_prefix": "/a b"}, "it is '/a b'."),
+        ([], {"url_prefix": "/a\n"}, "url_prefix must be a path"),
+    ],
+)
+def test_what_an_app_cannot_use_stops_the_start(
+    tmp_path: Path, sets: list[Any], options: dict[str, Any], said: str
+) -> None:
+    app = bare_app(tmp_path)
+    with pytest.raises(SettingError) as caught:
+        Uploads(app, *sets, **options)
+    assert said in str(caught.value)
+    assert not app.blueprints
+
+
+@pytest.mark.parametrize("prefix", ["", "/in", "/a/b", "/files-in", "/v1.0", "/bilder/größe"])
+def test_a_prefix_is_a_path(tmp_path: Path, prefix: str) -> None:
+    app = bare_app(tmp_path)
+    Uploads(app, UploadSet("photos", IMAGES), url_prefix=prefix)
+    assert store(app, ("a.png", PNG), to=f"{prefix}/upload")[0]["url"].endswith("/a.png")
+
+
+def test_an_app_has_one_uploads(tmp_path: Path) -> None:
+    app = bare_app(tmp_path)
+    Uploads(app, UploadSet("photos", IMAGES))
+    with pytest.raises(SettingError, match=r"has its uploads already; give all upload sets to one"):
+        Uploads(app, UploadSet("texts", TEXT), url_prefix="/texts")
+    assert keys(app, ("a.png", PNG)) == ["photos/a.png"]
+
+
+@pytest.mark.parametrize("app", [UploadSet("photos"), "app", UploadSet])
+def test_what_is_no_app_is_told(app: Any) -> None:
+    with pytest.raises(SettingError, match="takes the Flask app first"):
+        Uploads(app)
+
+
+@pytest.mark.parametrize("options", [{"url_prefix": "/in"}, {"owner": lambda: "ann"}])
+def test_what_is_given_without_an_app_is_not_lost(options: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match="give it all to init_app"):
+        Uploads(None, **options)
+    with pytest.raises(SettingError, match="give it all to init_app"):
+        Uploads(None, UploadSet("photos"))
+
+
+def test_an_app_that_was_not_set_up_is_told(tmp_path: Path) -> None:
+    photos, elsewhere = UploadSet("photos"), Uploads(bare_app(tmp_path))
+    with Flask("other").test_request_context("/", method="POST"):
+        for call in (elsewhere.zone, elsewhere.fallback, lambda: photos.receive(request)):
+            with pytest.raises(RuntimeError, match=r"has no uploads; set them up with Uploads\(app"):
+                call()
+
+
+@pytest.mark.parametrize("name", [5, "phots", ""])
+def test_a_zone_of_no_set_is_told(tmp_path: Path, name: Any) -> None:
+    app = bare_app(tmp_path)
+    uploads = Uploads(app, UploadSet("photos"))
+    with app.test_request_context("/"):
+        for call in (uploads.zone, uploads.fallback):
+            with pytest.raises(Rejected, match=f'There is no upload set called "{name}"'):
+                call(name)
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("UPLOADS_DURABEL", "UPLOADS_DURABLE"),
+        ("UPLOADS_MAX_SIZE", "UPLOADS_MAX_FILE_SIZE"),
+        ("UPLOADS_DEFAULT_DST", "UPLOADS_DEFAULT_DEST"),
+        ("UPLOADED_PHOTOS_MAX_SIZ", "UPLOADED_PHOTOS_MAX_FILE_SIZE"),
+        ("UPLOADED_PHOTOS_DENNY", "UPLOADED_PHOTOS_DENY"),
+        ("UPLOADED_PHOTOS_", "UPLOADED_PHOTOS_"),
+        ("UPLOADED_PHOTO_MAX_FILES", "UPLOADED_PHOTOS_MAX_FILES"),
+        ("UPLOADED_photos_MAX_FILES", "UPLOADED_PHOTOS_MAX_FILES"),
+        ("UPLOADED_PHOTOS_OLD_TYP", "UPLOADED_PHOTOS_OLD_TYPES"),
+    ],
+)
+def test_a_misspelt_setting_stops_the_start(tmp_path: Path, key: str, nearest: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Uploads(bare_app(tmp_path, **{key: "1"}), UploadSet("photos", IMAGES), UploadSet("photos_old"))
+    assert str(caught.value).startswith(f"{key} is no setting; did you mean {nearest}")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "UPLOADED_PHOTOS_OLD_MAX_FILES",
+        "UPLOADED_MEDIA_DEST",
+        "UPLOADED_PHOTO_URL",
+        "UPLOADED_BY",
+        "UPLOAD_FOLDER",
+        "UPLOADS",
+        "UPLOADS_DEFAULT_URL",
+    ],
+)
+def test_a_setting_of_something_else_is_left_alone(tmp_path: Path, key: str) -> None:
+    sets = UploadSet("photos", IMAGES), UploadSet("photos_old")
+    assert make_app(tmp_path, *sets, **{key: "1"})
+
+
+def test_a_misspelt_setting_of_the_page_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="UPLOADS_TIPES is no setting; did you mean UPLOADS_TYPES"):
+        make_app(tmp_path, UPLOADS_TIPES="png")
+
+
+# ---- Flask-Reuploaded's word for a folder
+
+
+def test_a_destination_is_the_folder_of_the_set_itself(tmp_path: Path) -> None:
+    config = {"UPLOADED_PHOTOS_DEST": tmp_path / "pictures"}
+    app = make_app(
+        tmp_path, UploadSet("photos", IMAGES, storage="file:elsewhere"), UploadSet("texts", TEXT), **config
+    )
+    visitor = Visitor(app)
+    file = visitor.post(encode(("file", "a.png", PNG))).get_json()["files"][0]
+    assert file["key"] == "a.png"
+    assert visitor.get(file["url"]).data == PNG
+    store(app, ("a.txt", b"x"), to="/upload/texts")
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["a.png"]
+    assert (tmp_path / "uploads/texts/a.txt").is_file()
+
+
+def test_our_own_word_for_a_storage_is_over_a_destination(tmp_path: Path) -> None:
+    config = {
+        "UPLOADED_PHOTOS_DEST": tmp_path / "dest",
+        "UPLOADED_PHOTOS_STORAGE": f"file:{tmp_path / 'own'}",
+    }
+    assert keys(make_app(tmp_path, UploadSet("photos", IMAGES), **config), ("a.png", PNG)) == ["photos/a.png"]
+    assert (tmp_path / "own/photos/a.png").is_file()
+    assert not (tmp_path / "dest").exists()
+
+
+def test_the_folder_below_a_destination_is_the_declared_one(tmp_path: Path) -> None:
+    photos = UploadSet("photos", IMAGES, folder="{path}")
+    app = make_app(tmp_path, photos, UPLOADED_PHOTOS_DEST=str(tmp_path / "dest"))
+    assert keys(app, ("a.png", PNG), path="holiday") == ["holiday/a.png"]
+
+
+@pytest.mark.parametrize("folder", [5, "\0", "/proc/none"])
+def test_a_destination_that_is_none_stops_the_start(tmp_path: Path, folder: object) -> None:
+    with pytest.raises(SettingError, match=r"^UPLOADED_PHOTOS_DEST"):
+        make_app(tmp_path, UploadSet("photos", IMAGES), UPLOADED_PHOTOS_DEST=folder)
+
+
+@pytest.mark.parametrize(
+    ("storage", "said"),
+    [
+        (
+            "ftp://x",
+            "The storage of the upload set 'photos' must be a URL such as 'file:uploads'; it is 'ftp://x'.",
+        ),
+        ("file:/proc/none", "The storage of the upload set 'photos': /proc/none cannot be written"),
+    ],
+)
+def test_a_storage_of_its_own_that_is_none_names_the_set(tmp_path: Path, storage: str, said: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        make_app(tmp_path, UploadSet("photos", IMAGES, storage=storage))
+    assert str(caught.value).startswith(said)
 
 
 # ---- duplicates
@@ -415,14 +608,7 @@ def test_a_public_file_is_read_by_anyone_and_deleted_by_its_owner_only(tmp_path:
 
 
 def host(tmp_path: Path, photos: UploadSet, *, owner: Any = None, **config: Any) -> Flask:
-    app = Flask("host", root_path=str(tmp_path))
-    app.config.update(
-        SECRET_KEY="x",
-        WTF_CSRF_ENABLED=False,
-        UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-        UPLOADS_DATABASE=f"sqlite:///{tmp_path / 'app.sqlite'}",
-        **config,
-    )
+    app = bare_app(tmp_path, **config)
     Uploads(app, photos, **({"owner": owner} if owner else {}))
 
     @app.post("/mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from ..config import SettingError
@@ -45,9 +46,16 @@ class Storage(Protocol):
         """Remove what processes that are gone had staged."""
 
 
-def open_storage(url: str, *, durable: bool = True, digest: bool = True) -> Storage:
-    """The storage behind ``file:uploads``. SettingError for a URL nobody knows."""
+def open_storage(
+    url: str, *, durable: bool = True, digest: bool = True, setting: str = "UPLOADS_STORAGE"
+) -> Storage:
+    """The storage behind ``file:uploads``. SettingError names ``setting`` for a URL that nobody knows, or no use."""
     scheme, _, rest = url.partition(":")
-    if scheme == "file" and rest:
-        return LocalStorage(rest, durable=durable, digest=digest)
-    raise SettingError(f"UPLOADS_STORAGE must be a URL such as 'file:uploads'; it is {url!r}.")
+    if scheme == "file" and rest and "\0" not in rest:
+        try:
+            return LocalStorage(rest, durable=durable, digest=digest)
+        except OSError as error:
+            raise SettingError(
+                f"{setting}: {Path(rest).absolute()} cannot be written: {error.strerror}."
+            ) from error
+    raise SettingError(f"{setting} must be a URL such as 'file:uploads'; it is {url!r}.")

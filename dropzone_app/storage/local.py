@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from ..config import SettingError
 from .staged import StagedFile, left_over, mark_of, start_writeback
 
 # What no key may have, looked for between slashes: empty, "." and ".." segments, a dot in front of all, "\\", NUL.
@@ -26,7 +25,7 @@ class LocalStorage:
     def __init__(
         self, root: str | Path, *, durable: bool = True, digest: bool = True, shared: bool = False
     ) -> None:
-        """Make ``root`` where it is missing; SettingError where that cannot be.
+        """Make ``root`` where it is missing; OSError where that cannot be.
 
         ``shared``: a folder that is there and that other programs read and list. The umask decides who may, and
         nothing of ours lies in it unless its file system cannot do without.
@@ -39,12 +38,7 @@ class LocalStorage:
         self._shared = shared
         if shared:
             return
-        try:
-            self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingError(
-                f"UPLOADS_STORAGE: {self.root} cannot be written: {error.strerror}."
-            ) from error
+        self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def __str__(self) -> str:
         return str(self.root)

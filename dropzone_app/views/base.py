@@ -13,8 +13,11 @@ from ..uploads import Site
 
 
 def site() -> Site:
-    """What the app of this request has set up."""
-    return cast(Site, current_app.extensions["uploads"])
+    """What the current app has set up. RuntimeError where that is nothing."""
+    try:
+        return cast(Site, current_app.extensions["uploads"])
+    except KeyError:
+        raise RuntimeError("This app has no uploads; set them up with Uploads(app, …).") from None
 
 
 def page(template: str, **context: Any) -> str:
