@@ -40,7 +40,7 @@ format: .venv/dev ## Let ruff lay out the Python code
 
 check: lint test-unit test-js ## What to run before each commit: lint and the fast tests
 
-test: lint test-unit test-js test-browser test-engines test-large check-wheel check-without-node ## Everything; sets up all it needs
+test: lint test-unit test-js test-browser test-engines test-faults test-large check-wheel check-without-node ## Everything; sets up all it needs
 	@echo "All phases passed."
 
 screenshots: .venv/dev install test-programs ## Picture the page in its states into docs/ and screenshots/
@@ -51,11 +51,11 @@ bench: .venv/dev install ## Measure uploads against the plain Flask way
 	$(VENV)/python benchmarks/save.py
 
 ##@ The phases of `make test`
-.PHONY: test-unit test-js test-browser test-engines test-large check-wheel check-without-node
+.PHONY: test-unit test-js test-browser test-engines test-faults test-large check-wheel check-without-node
 test-unit: .venv/dev install ## Python alone: rules, storage, records, HTTP
 	@echo "== Unit and HTTP tests"
 	$(VENV)/python tests/peers/run_flask_reuploaded.py --fetch
-	$(PYTEST) -m "not browser and not engines and not large and not wheel"
+	$(PYTEST) -m "not browser and not engines and not faults and not large and not wheel"
 
 # The files are named because versions of node differ in what a folder means to `node --test`, and without any
 # name it passes having tested nothing.
@@ -70,6 +70,10 @@ test-browser: .venv/dev node_modules/dev install test-programs ## The page in a 
 test-engines: .venv/dev install test-programs ## Real servers and proxies in front of the app
 	@echo "== Engine tests"
 	$(PYTEST) -m engines
+
+test-faults: .venv/dev install ## Disks that fail; mounting them takes root
+	@echo "== Faults"
+	$(PYTEST) -m faults
 
 test-large: .venv/dev install ## Gigabytes: what is written and what memory grows by
 	@echo "== Large uploads"

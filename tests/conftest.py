@@ -14,7 +14,7 @@ from support import LiveServer, is_loopback, missing
 settings.register_profile("no deadline", settings(), deadline=None)
 settings.load_profile("no deadline")
 
-FOLDER_MARKERS = ("browser", "engines", "large", "wheel")
+FOLDER_MARKERS = ("browser", "engines", "faults", "large", "wheel")
 
 # Root cannot have Chromium's sandbox; the others keep it from calling home.
 CHROMIUM_FLAGS = [

@@ -16,6 +16,7 @@ from support import missing
 
 from dropzone_app import SettingError
 from dropzone_app.storage import LocalStorage, StagedFile, open_storage, staged
+from dropzone_app.storage.staged import Journal
 
 FAILURES = [errno.ENOSPC, errno.EIO, errno.EDQUOT]
 
@@ -207,9 +208,11 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
-def test_a_batch_is_synced_in_one_round_each_file_once_each_folder_once(
-    storage: LocalStorage, synced: list[str]
+def test_without_a_journal_each_file_and_each_folder_is_synced_once(
+    tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Journal, "of", lambda folder: None)
+    storage = LocalStorage(tmp_path / "another")
     batch = [(staged_with(storage, b"x"), f"{number}.bin") for number in range(5)]
     for ours, key in batch:
         storage.commit(ours, key)

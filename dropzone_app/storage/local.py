@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from .staged import StagedFile, left_over, mark_of, start_writeback
+from .staged import Journal, StagedFile, left_over, mark_of, start_writeback
 
 # What no key may have, looked for between slashes: empty, "." and ".." segments, a dot in front of all, "\\", NUL.
 _UNSAFE = re.compile(r"//|/\.\.?/|^/\.|[\\\0]")
@@ -36,9 +36,12 @@ class LocalStorage:
         self._digest = digest
         self._staging = self.root / STAGING
         self._shared = shared
+        self._journal: Journal | None = None
         if shared:
             return
         self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if durable:
+            self._journal = Journal.of(self._staging)
 
     def __str__(self) -> str:
         return str(self.root)
@@ -104,6 +107,9 @@ class LocalStorage:
         # All writing begins before the first wait: the disk sees one round, not one after another.
         for fd in files:
             start_writeback(fd)
+        if self._journal is not None:
+            self._journal.commit(files)
+            return
         # The folder first: its journal entry holds the new files too, and the waits for them become short.
         for folder in folders:
             _sync_folder(folder)

@@ -11,7 +11,7 @@ import os
 import queue
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -179,9 +179,49 @@ def _find_sync_file_range() -> Any:
 
 
 _sync_file_range = _find_sync_file_range()
+# SYNC_FILE_RANGE_WAIT_BEFORE | _WRITE | _WAIT_AFTER
+_WRITE, _WRITE_AND_WAIT = 2, 7
 
 
 def start_writeback(fd: int, offset: int = 0, length: int = 0) -> None:
     """Ask the kernel to begin writing these bytes out, and do not wait. ``length`` 0: to the end."""
     if _sync_file_range is not None:
-        _sync_file_range(fd, offset, length, 2)  # SYNC_FILE_RANGE_WRITE
+        _sync_file_range(fd, offset, length, _WRITE)
+
+
+class Journal:
+    """The journal of an ext4 file system: one commit of it makes many files durable.
+
+    fsync of ten files costs ten cache flushes of the disk, although the first has already committed the one journal
+    that all ten share. Here the bytes of all are written and waited for (sync_file_range(2), which flushes nothing),
+    and then one inode that was changed last is fsynced: transactions are committed in order, each behind a flush
+    (Linux, Documentation/filesystems/ext4/journal.rst).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @staticmethod
+    def of(folder: Path) -> Journal | None:
+        """The one that ``folder`` is in; None where its file system has none, or another kind of one."""
+        if _sync_file_range is None:
+            return None
+        with contextlib.suppress(OSError, AttributeError):
+            device = os.stat(folder).st_dev
+            name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").readlink().name
+            if (Path("/proc/fs/ext4") / name).is_dir() and any(Path("/proc/fs/jbd2").glob(f"{name}-*")):
+                return Journal(folder)
+        return None
+
+    def commit(self, files: Iterable[int]) -> None:
+        """Wait until these open files survive a power cut, and all that was done to their names."""
+        for fd in files:
+            if _sync_file_range(fd, 0, 0, _WRITE_AND_WAIT):
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # Its new time is in the running transaction: that one is committed, with all before it.
+            os.utime(fd)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
