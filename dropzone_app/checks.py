@@ -36,8 +36,9 @@ class Rules:
         """Whether a file with this extension may be one of the set."""
         return extension not in self.denied and (self.extensions is None or extension in self.extensions)
 
-    @property
-    def _every_kind(self) -> str:
+    def _kinds(self, limit: int) -> str:
+        if self.extensions is not None:
+            return listed(names_of(self.extensions), limit) or "none"
         return "files of every kind" + (
             f" but {listed(names_of(self.denied), LISTED)}" if self.denied else ""
         )
@@ -50,7 +51,7 @@ class Rules:
     @property
     def accepted(self) -> str:
         """The kinds as a sentence lists them: ``JPEG, PNG, GIF and 20 more kinds``."""
-        return listed(names_of(self.extensions), LISTED) if self.extensions else self._every_kind
+        return self._kinds(LISTED)
 
     @property
     def accept(self) -> str:
@@ -63,7 +64,7 @@ class Rules:
     @property
     def sentence(self) -> str:
         """What the zone says under itself: ``JPEG, PNG, GIF and 20 more kinds, up to 5 GB each.``"""
-        kinds = listed(names_of(self.extensions), 3) if self.extensions else self._every_kind
+        kinds = self._kinds(3)
         limits = [f"up to {self.max_file_size} each"]
         if self.max_files:
             limits.append(f"{self.max_files} at a time")

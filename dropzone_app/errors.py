@@ -48,7 +48,7 @@ MESSAGES: dict[str, Message] = {
     "uuid_busy": Message(
         409, "this file is just being stored by another request; try again in a few seconds."
     ),
-    "drop_full": Message(422, "only {limit} files are taken at a time; add this one in another drop."),
+    "drop_full": Message(422, "only {limit} can be taken at a time; add this one in another drop."),
     "duplicate": Message(409, 'the same file is already here as "{filename}"; it need not be sent again.'),
     "batch_refused": Message(
         422, "not stored, because another file of this batch was refused and they belong together."
@@ -62,10 +62,11 @@ MESSAGES: dict[str, Message] = {
         400, 'The file field "{field}" is not known here; name it "{name}" or "{name}[0]".'
     ),
     "too_many_parts": Message(
-        413, "One request may hold {limit} files at most, and nothing was stored; send fewer at a time."
+        413,
+        "Too many files in one request: the limit is {limit}, and nothing was stored; send fewer at a time.",
     ),
     "too_many_files": Message(
-        422, "At most {limit} files may be uploaded at once, and nothing was stored; choose fewer."
+        422, "Too many files at once: the limit is {limit}, and nothing was stored; choose fewer."
     ),
     "total_too_large": Message(
         413,

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from .config import parse_extensions
+
 #: Alternatives; each is a list of (offset, bytes) that must all be there.
 Signatures = tuple[tuple[tuple[int, bytes], ...], ...]
 
@@ -191,11 +193,10 @@ SOURCE = tuple(
 
 
 class AllExcept:
-    """Every extension but those in ``items``: ``AllExcept(SCRIPTS + EXECUTABLES)``."""
+    """Every extension but those in ``items``: ``AllExcept(SCRIPTS + EXECUTABLES)``. SettingError for what are none."""
 
     def __init__(self, items: Iterable[str]) -> None:
-        words = [items] if isinstance(items, str) else items
-        self.items = tuple(str(word).strip().lstrip(".").lower() for word in words)
+        self.items = parse_extensions("AllExcept", items) if items != () else ()
 
     def __contains__(self, extension: object) -> bool:
         return extension not in self.items
@@ -257,7 +258,8 @@ def found_in(head: bytes) -> str | None:
 
 def names_of(extensions: Iterable[str]) -> list[str]:
     """The names a sentence lists for these extensions, each once: JPEG, PNG, …"""
-    return list(dict.fromkeys(kind_of(extension).name for extension in extensions))
+    names = (kind_of(extension).name if extension else "files without one" for extension in extensions)
+    return list(dict.fromkeys(names))
 
 
 def extensions_of_type(media_type: str) -> tuple[str, ...]:

@@ -28,6 +28,12 @@ def test_a_row_is_a_sentence_for_a_person(code: str) -> None:
     assert filled.sentence[0].isupper() or not filled.sentence[0].isalpha()
 
 
+@pytest.mark.parametrize("code", MESSAGES)
+def test_one_is_not_many(code: str) -> None:
+    text = MESSAGES[code].text
+    assert "{limit} files" not in text
+
+
 def test_every_row_is_used_and_every_used_row_exists() -> None:
     code = "\n".join(path.read_text() for path in SOURCES.rglob("*.py") if path.name != "errors.py")
     used = set(re.findall(r'"([a-z_]+)"', code)) | set(BY_STATUS.values())

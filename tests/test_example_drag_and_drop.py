@@ -74,7 +74,7 @@ def test_two_files_do_not_fit_into_one_request(example: LiveServer) -> None:
     answer = Person(example.url).upload("/", "/upload", ("file", "a.pdf", PDF), ("file", "b.pdf", PDF))
     assert (answer.status, answer.text) == (
         413,
-        "One request may hold 1 files at most, and nothing was stored; send fewer at a time.",
+        "Too many files in one request: the limit is 1, and nothing was stored; send fewer at a time.",
     )
     assert stored_in(example.folder) == []
 

@@ -67,7 +67,7 @@ def test_one_bad_file_is_told_by_its_sentence_alone(tmp_path: Path) -> None:
 
 def test_too_many_files_are_told(tmp_path: Path) -> None:
     text = visitor(tmp_path).post(encode(*[("photos", f"{n}.png", PNG) for n in range(4)]), "/album").text
-    assert "One request may hold 3 files at most" in text
+    assert "Too many files in one request: the limit is 3" in text
 
 
 def test_an_empty_field_is_for_the_other_validators(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ LAYERS = (
     {"intake", "records"},
     {"storage", "checks"},
     {"naming", "dropzone", "processes"},
-    {"errors", "config", "kinds"},
+    {"kinds"},
+    {"errors", "config"},
 )
 
 # What only these may import: a module, or a folder and all in it. The first name that fits counts.

@@ -147,7 +147,7 @@ def test_a_form_is_what_names_html_and_is_no_script(
         ([("csrf_token", "bad"), ("file", "a.png", PNG)], 400, "The CSRF token"),
         ([("file", "", b"")], 400, "No file arrived"),
         ([("attachment", "a.png", PNG)], 400, "The file field"),
-        ([("file", f"{n}.png", PNG) for n in range(4)], 413, "One request may hold 3 files"),
+        ([("file", f"{n}.png", PNG) for n in range(4)], 413, "Too many files in one request: the limit is 3"),
     ],
 )
 def test_what_refuses_the_whole_request_is_text_for_a_form_too(

@@ -348,6 +348,12 @@ def test_a_refusal_says_why():
         ".exe files are not accepted here. Accepted: files of every kind but JS, PHP"
     )
     assert told(rest, "") == "No file was chosen."
+    none, bare = set_in(".", "none", ()), set_in(".", "bare", ("",))
+    assert told(none, "a.txt") == ".txt files are not accepted here. Accepted: none."
+    assert told(none, "a") == "Files without an extension are not accepted here. Accepted: none."
+    assert told(bare, "a.txt") == ".txt files are not accepted here. Accepted: files without one."
+    bare._config.allow = ("pdf",)
+    assert told(bare, "a.txt") == ".txt files are not accepted here. Accepted: files without one, PDF."
 
 
 def test_a_name_of_your_own_needs_a_good_extension_too(tmp_path):

@@ -93,7 +93,7 @@ def test_files_beyond_those_of_one_drop_are_refused_and_the_first_are_taken(
     names = ("a.exe", "a.png", "b.png", "c.png", "d.exe")
     states = check(visitor, *({"filename": name, "size": 10} for name in names))
     assert [state["state"] for state in states] == ["refused", "new", "new", "refused", "refused"]
-    assert states[3]["error"] == "Only 2 files are taken at a time; add this one in another drop."
+    assert states[3]["error"] == "Only 2 can be taken at a time; add this one in another drop."
     assert ".exe" in states[4]["error"], "what will never do is said first"
 
 

@@ -378,7 +378,7 @@ def test_too_many_parts_refuse_the_whole_request(visit: Callable[..., Visitor], 
     assert_refused(
         answer,
         413,
-        "One request may hold 2 files at most, and nothing was stored; send fewer at a time.",
+        "Too many files in one request: the limit is 2, and nothing was stored; send fewer at a time.",
     )
     assert "Upload-Verdicts" not in answer.headers
     assert stored_names(tmp_path) == ["0.png", "1.png"]
@@ -390,7 +390,7 @@ def test_one_request_larger_than_max_files_is_refused(visit: Callable[..., Visit
     assert_refused(
         answer,
         422,
-        "At most 2 files may be uploaded at once, and nothing was stored; choose fewer.",
+        "Too many files at once: the limit is 2, and nothing was stored; choose fewer.",
     )
     assert stored_names(tmp_path) == []
 

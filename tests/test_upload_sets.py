@@ -214,6 +214,7 @@ def test_the_body_limit_has_room_for_the_largest_file_of_any_set(tmp_path: Path)
         ({"extensions": [None]}, "extensions must be extensions such as 'png,jpg,pdf'; it is [None]"),
         ({"extensions": b"png"}, "extensions must be extensions such as 'png,jpg,pdf'; it is b'png'"),
         ({"extensions": ["png", 7]}, "extensions must be extensions"),
+        ({"extensions": {"png": 1, None: 2}}, "extensions must be extensions"),
         ({"max_file_size": "huge"}, "max_file_size must be a size"),
         ({"max_file_size": 1.5}, "max_file_size must be a size"),
         ({"max_file_size": "1.5"}, "max_file_size must be a size"),
@@ -350,6 +351,12 @@ def test_a_wrong_value_for_one_set_stops_the_start(
 def test_a_set_of_which_configuration_leaves_nothing_has_no_zone(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="'photos' has no extensions; a drop zone needs some"):
         make_app(tmp_path, UploadSet("photos", ["png"]), UPLOADED_PHOTOS_DENY="png")
+
+
+@pytest.mark.parametrize("items", [None, 5, [None], b"png", ["a/b"], [[]]])
+def test_what_are_no_extensions_cannot_be_excepted(items: Any) -> None:
+    with pytest.raises(SettingError, match="AllExcept must be extensions such as"):
+        AllExcept(items)
 
 
 # ---- what an app is given

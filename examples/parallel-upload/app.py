@@ -14,10 +14,10 @@ app.config.from_mapping(
     DROPZONE_ENABLE_CSRF=True,
     DROPZONE_MAX_FILE_SIZE=10,  # MiB, what the browser refuses by itself
 )
-uploads = Uploads(app, UploadSet("photos", IMAGES, max_file_size="10 MiB"))
+uploads = Uploads(app, UploadSet("photos", IMAGES, max_file_size="10 MiB"))  # brings POST /upload
 
 
-@app.get("/")
+@app.get("/upload")
 def index() -> str:
     g.nonce = secrets.token_urlsafe(16)
     return render_template("index.html")

@@ -10,7 +10,7 @@ const SENTENCES = {
   extension: ".{extension} files are not accepted here. Accepted: {accepted}.",
   no_extension: "files without an extension are not accepted here. Accepted: {accepted}.",
   too_large: "the file is {size}; the limit is {limit}.",
-  drop_full: "only {limit} files are taken at a time; add this one in another drop.",
+  drop_full: "only {limit} can be taken at a time; add this one in another drop.",
   empty_name: "the file has no usable name; rename it and send it again.",
   network: "The connection broke. Retry; nothing is stored twice.",
   timeout: "The server took too long to answer. Retry; nothing is stored twice.",
