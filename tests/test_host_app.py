@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, Request, jsonify, render_template_string, request, session
 from flask_wtf.csrf import CSRFProtect
 from jinja2 import StrictUndefined
-from webclient import CONTENT_TYPE, EXE, PNG, Visitor, assert_refused, encode, stored_names
+from webclient import CONTENT_TYPE, EXE, PNG, Visitor, assert_refused, encode, hosting, stored_names
 from werkzeug.datastructures import FileStorage
 
 from dropzone_app import IMAGES, SettingError, Uploads, UploadSet
@@ -22,24 +22,8 @@ PAGE = "<!doctype html><title>t</title>{{ uploads.zone('photos') }}"
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
-    apps: list[Flask] = []
-
-    def make(name: str = "host", *, options: dict[str, Any] | None = None, **config: Any) -> Flask:
-        app = Flask(name, **(options or {}))
-        app.config.from_mapping(
-            SECRET_KEY="s",
-            UPLOADS_DURABLE=False,
-            UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-            UPLOADS_DATABASE=f"sqlite:///{tmp_path / 'app.sqlite'}",
-            **config,
-        )
-        apps.append(app)
-        return app
-
-    yield make
-    for app in apps:
-        if "uploads" in app.extensions:
-            app.extensions["uploads"].records.close()
+    with hosting(tmp_path) as make:
+        yield make
 
 
 # ---- what it brings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from hashlib import file_digest
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO, cast
@@ -124,6 +125,9 @@ def receive_part(storage: Storage, rules: Rules, file: FileStorage) -> Part:
     """A part from a file that another parser has already received: its bytes are copied."""
     part = Part(rules, storage, key=file.name or "file", filename=file.filename or "", headers=file.headers)
     try:
+        with contextlib.suppress(AttributeError, OSError):
+            # Other code may have looked into it; a stream of the host's own need not go back.
+            file.stream.seek(0)
         while data := file.stream.read(1 << 20):
             part.feed(data)
         part.finish()

@@ -6,6 +6,7 @@ last file of some bodies, takes a cut body for an empty one, and writes every by
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import IO, Any, cast
 from flask import Request
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 from werkzeug.datastructures import Headers, MultiDict
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
@@ -34,22 +36,27 @@ DRAIN_SECONDS = 30.0
 
 
 class Body:
-    """A request's body: what was read of it, and what is left."""
+    """A request's body: what was read of it, and what is left. ``stream``: in place of the server's own."""
 
-    def __init__(self, environ: dict[str, Any]) -> None:
-        self._read: Callable[[int], bytes] = environ["wsgi.input"].read
+    def __init__(self, environ: dict[str, Any], stream: IO[bytes] | None = None) -> None:
+        self._read: Callable[[int], bytes] = (stream or environ["wsgi.input"]).read
         length = environ.get("CONTENT_LENGTH") or ""
-        #: Bytes left to read; None where only the server knows the end (chunked).
+        #: Bytes left to read; None where only the stream knows the end (chunked).
         self.left: int | None = int(length) if length.isascii() and length.isdigit() else 0
-        if not length and environ.get("wsgi.input_terminated"):
+        if stream or (not length and environ.get("wsgi.input_terminated")):
             self.left = None
+        #: Whether other code may have read some of it, and kept nothing.
+        self.shared = False
 
     @staticmethod
     def of(request: Request) -> Body:
-        """The one Body of this request."""
+        """The one Body of this request: what ``get_data()`` has kept where other code called it first."""
         body = request.environ.get("dropzone_app.body")
         if body is None:
-            body = request.environ["dropzone_app.body"] = Body(request.environ)
+            # Once touched, Werkzeug's own stream alone knows where the body ends.
+            touched = request._get_stream_for_parsing() if "stream" in request.__dict__ else None
+            body = request.environ["dropzone_app.body"] = Body(request.environ, touched)
+            body.shared = touched is not None and touched is request.stream
         return cast(Body, body)
 
     @staticmethod
@@ -63,7 +70,7 @@ class Body:
             size = min(size, self.left)
         try:
             data = self._read(size) if size else b""
-        except OSError:
+        except (OSError, ClientDisconnected):
             data = b""
         if not data:
             self.left = 0
@@ -74,8 +81,9 @@ class Body:
     def drain(self) -> None:
         """Read and forget what is left, within :data:`DRAIN_BYTES` and :data:`DRAIN_SECONDS`."""
         budget, deadline = DRAIN_BYTES, time.monotonic() + DRAIN_SECONDS
-        while self.left != 0 and budget > 0 and time.monotonic() < deadline:
-            budget -= len(self.read())
+        with contextlib.suppress(RequestEntityTooLarge):
+            while self.left != 0 and budget > 0 and time.monotonic() < deadline:
+                budget -= len(self.read())
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,8 @@ class _PartParser(FormDataParser):
     def __init__(self, request: UploadRequestMixin, intake: Intake) -> None:
         super().__init__(cls=request.parameter_storage_class)
         self._request = request
+        # Before Werkzeug touches the stream to hand it over.
+        self._body = Body.of(request)
         self._intake = intake
         self._field_limit = min(MAX_FIELD_SIZE, request.max_form_memory_size or MAX_FIELD_SIZE)
         name = ".*" if intake.field is None else re.escape(intake.field) + r"(?:\[[0-9]{0,9}\])?"
@@ -151,7 +161,7 @@ class _PartParser(FormDataParser):
     def _parse(self, boundary: str, parts: list[Part | OtherFile]) -> list[tuple[str, str]]:
         """Read the body; parts go into ``parts`` as they begin, so that a failure can let go of them."""
         settings = self._intake.settings
-        body = Body.of(self._request)
+        body = self._body
         parser = PushMultipartParser(
             boundary,
             max_segment_count=self._intake.rules.max_form_parts,
@@ -173,7 +183,7 @@ class _PartParser(FormDataParser):
                 if len(begun) < len(boundary) + 4:
                     begun += data[: len(boundary) + 4]
                     if not _begins_form(begun, boundary):
-                        raise Rejected.because("malformed")
+                        raise Rejected.because("body_taken") if body.shared else Rejected.because("malformed")
                 for event in parser.parse(data):
                     if isinstance(event, MultipartSegment):
                         filename = _filename(event)
@@ -197,7 +207,7 @@ class _PartParser(FormDataParser):
                     elif field is not None:
                         field.feed(event)
             if not begun:
-                raise Rejected.because("no_file")
+                raise Rejected.because("body_taken") if body.shared else Rejected.because("no_file")
             parser.close()
         except ParserLimitReached as error:
             if "segment count" in str(error):
