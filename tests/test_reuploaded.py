@@ -457,6 +457,9 @@ def test_the_limit_of_the_configuration_beats_the_declared_one(tmp_path):
     [
         ("foo.txt", None, None, "foo.txt"),
         ("my photo.JPG", None, None, "my_photo.jpg"),
+        ("my photo (1).JPG", None, None, "my_photo_(1).jpg"),
+        ("naïve.txt", None, None, "naïve.txt"),
+        ("-x.txt", None, None, "x.txt"),
         ("/etc/passwd", None, None, "etc_passwd"),
         ("../../my_app.wsgi", None, None, "my_app.wsgi"),
         ("C:\\x\\y.txt", None, None, "C__x_y.txt"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from core import make_app, site_of
-from flask import Flask, request
+from flask import Flask, request, request_finished
 from flask_wtf.csrf import CSRFProtect
 from webclient import EXE, PDF, PNG, CountingInput, Visitor, encode
 from werkzeug.wrappers import Response
@@ -360,6 +360,27 @@ def test_what_are_no_extensions_cannot_be_excepted(items: Any) -> None:
 
 
 # ---- what an app is given
+
+
+def test_an_app_without_csrf_protection_gets_it_for_its_own_forms_too(tmp_path: Path) -> None:
+    app = bare_app(tmp_path)
+    app.config["WTF_CSRF_ENABLED"] = True
+    Uploads(app, UploadSet("photos", IMAGES))
+
+    @app.post("/mine")
+    def mine() -> str:
+        return "taken"
+
+    @app.post("/exempt")
+    @app.extensions["csrf"].exempt
+    def exempt() -> str:
+        return "taken"
+
+    visitor = Visitor(app)
+    token = visitor.get("/csrf-token").get_json()["csrf_token"]
+    assert visitor.client.post("/mine", data={"name": "Ann"}).status_code == 400
+    assert visitor.client.post("/mine", data={"name": "Ann", "csrf_token": token}).text == "taken"
+    assert visitor.client.post("/exempt", data={"name": "Ann"}).text == "taken"
 
 
 @pytest.mark.parametrize(
@@ -744,6 +765,21 @@ def test_a_view_without_sessions_can_do_without_the_token(tmp_path: Path) -> Non
 
 
 # ---- signals
+
+
+def test_a_request_refused_as_a_whole_is_told_by_flasks_own_signal(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, max_files=1))
+    told: list[Any] = []
+
+    def refused(sender: Flask, **facts: Any) -> None:
+        told.append(facts)
+
+    def finished(sender: Flask, response: Response, **facts: Any) -> None:
+        told.append((response.status_code, response.headers["Upload-Error"]))
+
+    with upload_rejected.connected_to(refused, app), request_finished.connected_to(finished, app):
+        Visitor(app).post(encode(("file[0]", "a.png", PNG), ("file[1]", "b.png", PNG)))
+    assert told == [(422, "too_many_files")]
 
 
 def test_signals_tell_what_happened_to_a_file(tmp_path: Path) -> None:
