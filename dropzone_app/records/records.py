@@ -64,6 +64,15 @@ class Record:
     once: bool = False
     mark: str | None = None
     state: str = COMMITTING
+    #: What came, where something else was stored.
+    arrived_size: int | None = None
+    arrived_sha256: str | None = None
+
+    def came_as(self, size: int | None, sha256: str | None) -> bool:
+        """Whether a file of this size and digest can be the one that came; None in place of a digest is any."""
+        changed = self.arrived_size is not None
+        digest = self.arrived_sha256 if changed else self.sha256
+        return size == (self.arrived_size if changed else self.size) and len({sha256, digest} - {None}) < 2
 
 
 def new_id() -> str:

@@ -35,6 +35,9 @@ files = Table(
     Column("size", BigInteger, nullable=False),
     Column("type", String(100), nullable=False),
     Column("sha256", String(64)),
+    # What came, where something else was stored: sending it again is no other file.
+    Column("arrived_size", BigInteger),
+    Column("arrived_sha256", String(64)),
     # Whether its set keeps the same bytes only once for an owner.
     Column("once", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),
