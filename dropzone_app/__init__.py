@@ -203,6 +203,7 @@ def _set_up(
         settings=settings,
         sets={upload_set.name: upload_set for upload_set in sets},
         rules=rules,
+        processing={upload_set.name: upload_set.processing for upload_set in sets},
         storages=_storages(settings, sets),
         records=records,
     )

@@ -107,6 +107,7 @@ class Batch:
             for entry in self._entries:
                 with self._rejecting(entry):
                     self._declare(entry)
+            self._process()
             if self._set.batch == "all" and any(entry.part.rejected for entry in self._entries):
                 self._refuse_the_others()
             self._store()
@@ -165,6 +166,19 @@ class Batch:
             value = self._form.get(name)
         return value or ""
 
+    def _process(self) -> None:
+        """Scan, clean and strip the good parts, as the set says. What came before has its verdict already."""
+        processing = self._site.processing[self._set.name]
+        if not processing:
+            return
+        entries = self._good()
+        known = self._records.of_uuids(self._owner, [entry.uuid for entry in entries])
+        for entry in entries:
+            entry.twin = known.get(entry.uuid)
+            if entry.twin is None:
+                with self._rejecting(entry):
+                    processing.run(entry.part, self._storage)
+
     def _store(self) -> None:
         entries = self._good()
         if not entries:
@@ -202,10 +216,10 @@ class Batch:
             with self._rejecting(entry):
                 if entry.twin.id not in own:
                     entry.twin = entry.record = self._recorded(entry, entry.twin)
-                if entry.twin.uuid != entry.uuid and self._set.duplicates == "refuse":
-                    raise Rejected.because("duplicate", filename=shown(entry.twin.filename))
-                digests = {entry.twin.sha256, entry.part.sha256} - {None}
-                if entry.twin.size != entry.part.size or len(digests) > 1:
+                if entry.twin.uuid != entry.uuid:
+                    if self._set.duplicates == "refuse":
+                        raise Rejected.because("duplicate", filename=shown(entry.twin.filename))
+                elif not entry.twin.came_as(entry.part.size, entry.part.arrived_sha256):
                     raise Rejected.because("uuid_taken")
 
     def _refuse_the_others(self) -> None:
@@ -214,6 +228,9 @@ class Batch:
 
     def _reserve(self, entries: list[_Entry], put: list[_Entry]) -> None:
         """Rows in state ``committing`` for ``entries``; those that are ours to link go into ``put``."""
+        entries = [entry for entry in entries if entry.twin is None]
+        if not entries:
+            return
         created = now()
         wanted = [self._wanted(entry, created + position) for position, entry in enumerate(entries)]
         for entry, mine, got in zip(entries, wanted, self._records.reserve(wanted), strict=True):
@@ -226,6 +243,7 @@ class Batch:
     def _wanted(self, entry: _Entry, created: int) -> Record:
         part, filename = entry.part, entry.verdict.filename
         assert part.staged
+        replaced = part.arrived_sha256 != part.sha256
         return Record(
             id=new_id(),
             set=self._set.name,
@@ -235,12 +253,14 @@ class Batch:
             path=entry.path,
             key=self._set.key(part, owner=self._owner, path=entry.path),
             storage=self._set.name if self._set.name in self._site.storages else "",
-            size=part.size,
+            size=part.staged.size,
             type=kind_of(extension_of(filename)).media_type,
             sha256=part.sha256,
             once=self._set.duplicates != "keep",
             created=created,
             mark=part.staged.mark,
+            arrived_size=part.size if replaced else None,
+            arrived_sha256=part.arrived_sha256 if replaced else None,
         )
 
     def _link(self, entry: _Entry) -> StagedFile:

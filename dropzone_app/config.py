@@ -246,6 +246,9 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_MAX_TOTAL_SIZE": None,
     "UPLOADS_MAX_FILES": None,
     "UPLOADS_MAX_PARTS": None,
+    "UPLOADS_STRIP_METADATA": None,
+    "UPLOADS_SVG": None,
+    "UPLOADS_SCAN": None,
 }
 
 

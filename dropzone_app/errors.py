@@ -37,6 +37,26 @@ MESSAGES: dict[str, Message] = {
     "not_text": Message(
         415, "the file is named .{extension}, but its content is not text; choose another file."
     ),
+    "damaged_picture": Message(
+        422, "the picture is damaged, so that its metadata cannot be removed; choose another file."
+    ),
+    "unsafe_svg": Message(
+        422, "the drawing cannot be read as SVG, so that it cannot be made safe; choose another file."
+    ),
+    "svg_too_large": Message(
+        413, "the drawing is {size}; up to {limit} can be made safe here. Choose a smaller one."
+    ),
+    "infected": Message(
+        422, "a virus scanner found something in the file ({signature}), and it was not stored."
+    ),
+    "not_scannable": Message(
+        413,
+        "the file is too large, or packed too deeply, to be scanned for viruses, and was not stored; "
+        "send it smaller or unpacked.",
+    ),
+    "not_scanned": Message(
+        503, "the file could not be scanned for viruses at the moment, and was not stored; try again later."
+    ),
     "size_differs": Message(400, "{received} arrived, but {declared} were announced; send the file again."),
     "digest_differs": Message(
         422, "what arrived is not what was announced (its SHA-256 differs); send the file again."

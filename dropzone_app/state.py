@@ -84,7 +84,6 @@ def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Anno
 
 def _repeated(file: Announced, record: Record) -> State:
     """The state of a file whose uuid came before. Rejected when it came with another file."""
-    digests = {record.sha256, file.sha256} - {None}
-    if record.size != file.size or len(digests) > 1:
+    if not record.came_as(file.size, file.sha256):
         raise Rejected.because("uuid_taken")
     return of_record(record)

@@ -31,6 +31,7 @@ from .errors import Rejected
 from .intake import Part
 from .kinds import DEFAULT_TYPES, AllExcept
 from .naming import shown, storage_key
+from .processing import Processing, Scanner, Svg
 from .records import Record, Records, new_id
 from .storage import LocalStorage, Storage
 
@@ -54,6 +55,10 @@ class UploadSet:
       nothing is said), "skip" it (the answer names the one that is there) or "refuse" it.
     - ``storage``: a URL or a storage of its own.
     - ``public``: whether anyone who knows a file's URL may read it.
+    - ``strip_metadata``: whether pictures lose EXIF, GPS, XMP, comments and previews, and are turned upright.
+    - ``svg``: what becomes of SVG drawings where ``extensions`` name them: "refuse" them, "clean" them of scripts and
+      foreign addresses, or keep them as they are, to be saved and never shown ("attachment", where nothing is said).
+    - ``scan``: a virus scanner, ``clamd:/path/to/socket`` or ``clamd://host:port``.
     - ``checks``: functions of a staged part that raise :class:`Rejected`.
 
     None leaves an option to the configuration of each app, as :data:`OPTIONS` has it. SettingError with a sentence
@@ -73,6 +78,9 @@ class UploadSet:
     duplicates: Duplicates
     storage: str | Storage | None
     public: bool
+    strip_metadata: bool
+    svg: Svg
+    scan: Scanner | None
 
     def __init__(
         self,
@@ -89,6 +97,9 @@ class UploadSet:
         duplicates: Duplicates | None = None,
         storage: str | Storage | None = None,
         public: bool | None = None,
+        strip_metadata: bool | None = None,
+        svg: Svg | None = None,
+        scan: str | None = None,
         checks: Sequence[Check] = (),
     ) -> None:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) or name == "check":
@@ -108,15 +119,18 @@ class UploadSet:
             "duplicates": duplicates,
             "storage": storage,
             "public": public,
+            "strip_metadata": strip_metadata,
+            "svg": svg,
+            "scan": scan,
         }
         for what, value in given.items():
             where = f"The upload set {name!r}: {what}"
             setattr(self, what, None if value is None else OPTIONS[what].parse(where, value))
-        if not isinstance(checks, Iterable) or not all(map(callable, functions := tuple(checks))):
+        if not isinstance(checks, Iterable) or not all(map(callable, checks := tuple(checks))):
             raise SettingError(
                 f"The upload set {name!r}: checks must be functions of a staged part, in a list; it is {checks!r}."
             )
-        self.checks = functions
+        self.checks = checks
         self._declared: UploadSet | None = None
 
     @property
@@ -159,21 +173,28 @@ class UploadSet:
         # What is allowed by configuration beats what is denied, as in Flask-Reuploaded.
         allow = settings.extensions_of_set(self.name, "ALLOW")
         deny = settings.extensions_of_set(self.name, "DENY")
+        refused = _SVG_REFUSED[here.svg]
         extensions: tuple[str, ...] | None = None
         if isinstance(here.extensions, AllExcept):
             deny = (*here.extensions.items, *deny)
         else:
             extensions = tuple(dict.fromkeys([*(e for e in here.extensions if e not in deny), *allow]))
+            extensions = tuple(extension for extension in extensions if extension not in refused)
             if not any(extensions):
                 raise SettingError(f"The upload set {self.name!r} has no extensions; a drop zone needs some.")
         return Rules(
             extensions=extensions,
-            denied=tuple(dict.fromkeys(extension for extension in deny if extension not in allow)),
+            denied=tuple(dict.fromkeys([*(e for e in deny if e not in allow), *refused])),
             max_file_size=here.max_file_size,
             max_files=here.max_files,
             max_parts=here.max_parts,
             max_total_size=here.max_total_size,
         )
+
+    @property
+    def processing(self) -> Processing:
+        """What is done with a part that passed its checks. SettingError where that needs what is not installed."""
+        return Processing(self.name, scan=self.scan, svg=self.svg, strip_metadata=self.strip_metadata)
 
     def key(self, part: Part, *, owner: str, path: str) -> str:
         """Where a part would like to lie in the storage; a taken key is numbered when it is reserved."""
@@ -201,6 +222,13 @@ _STEMS: dict[str, Callable[[Part], str | None]] = {
     "digest": _content,
 }
 
+
+#: Extensions that no list lets in. Nobody cleans a drawing that is compressed.
+_SVG_REFUSED: dict[Svg, tuple[str, ...]] = {
+    "refuse": ("svg", "svgz"),
+    "clean": ("svgz",),
+    "attachment": (),
+}
 
 #: What the template of a folder may name.
 _FOLDER_FIELDS = ("owner", "date", "path")
@@ -239,8 +267,7 @@ def _parse_folder(where: str, value: object) -> str | Callable[[Part], str]:
 
 
 def _parse_storage(where: str, value: object) -> str | Storage:
-    # A class has the methods of its objects.
-    if isinstance(value, type) or not isinstance(value, str | Storage):
+    if not isinstance(value, str | Storage):
         raise SettingError(f"{where} must be a URL such as 'file:uploads' or a storage; it is {value!r}.")
     return value
 
@@ -282,6 +309,9 @@ OPTIONS: dict[str, Option] = {
     # UPLOADS_STORAGE is the one that all sets share who have none of their own.
     "storage": Option("STORAGE", _parse_storage, of_all=False),
     "public": Option("PUBLIC", parse_flag, False),
+    "strip_metadata": Option("STRIP_METADATA", parse_flag, False),
+    "svg": Option("SVG", _one_of("refuse", "clean", "attachment"), "attachment"),
+    "scan": Option("SCAN", Scanner.parse),
 }
 
 
@@ -319,6 +349,7 @@ class Site:
     #: As they are in this app, see :meth:`UploadSet.configured`.
     sets: Mapping[str, UploadSet]
     rules: Mapping[str, Rules]
+    processing: Mapping[str, Processing]
     #: By the name of the set that has one of its own; "" is everyone else's.
     storages: Mapping[str, Storage]
     records: Records

@@ -34,6 +34,7 @@ class Part(FileStorage):
         cleaned = display_name(filename)
         self._screening = Screening(rules, cleaned)
         self.staged = None if self._screening.rejected else storage.stage()
+        self._arrived_sha256: str | None = None
         super().__init__(cast(IO[bytes], self.staged), filename=cleaned, name=key, headers=headers)
 
     @property
@@ -53,15 +54,20 @@ class Part(FileStorage):
 
     @property
     def sha256(self) -> str | None:
-        """Hex digest of what arrived; None where none is kept."""
+        """Hex digest of what will be stored; None where none is kept."""
         return self.staged.sha256 if self.staged else None
 
     def digest(self) -> str:
-        """Hex SHA-256 of what arrived, read again where none was kept. ValueError once the part is refused."""
+        """Hex SHA-256 of what will be stored, read again where none was kept. ValueError once the part is refused."""
         if self.sha256:
             return self.sha256
         with self.open() as file:
             return file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
+
+    @property
+    def arrived_sha256(self) -> str | None:
+        """Hex digest of what arrived, also where something else will be stored; None where none is kept."""
+        return self._arrived_sha256 or self.sha256
 
     @property
     def rejected(self) -> Rejected | None:
@@ -79,6 +85,13 @@ class Part(FileStorage):
         """All bytes were there."""
         if self._screening.finish():
             self.discard()
+
+    def replace(self, staged: StagedFile) -> None:
+        """Have ``staged`` stored in place of what arrived."""
+        self._arrived_sha256 = self._arrived_sha256 or self.digest()
+        self.discard()
+        self.staged = staged
+        self.stream = cast(IO[bytes], staged)
 
     def reject(self, rejected: Rejected) -> None:
         """Refuse the part for what was found after it had arrived."""

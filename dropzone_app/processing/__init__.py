@@ -1,0 +1,80 @@
+"""What a set does with a part that passed its checks and is not stored yet: scan, clean, take its metadata away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from ..config import SettingError
+from ..intake import Part
+from ..kinds import kind_of
+from ..storage import Storage
+from . import metadata, svg
+from .scan import Scanner
+
+__all__ = ["Processing", "Scanner", "Svg"]
+
+Svg = Literal["refuse", "clean", "attachment"]
+
+
+@dataclass(frozen=True)
+class Processing:
+    """The steps that one upload set has chosen. SettingError where one of them lacks what it needs."""
+
+    #: Of the set, for sentences.
+    name: str
+    scan: Scanner | None = None
+    svg: Svg = "attachment"
+    strip_metadata: bool = False
+
+    def __post_init__(self) -> None:
+        if self.svg == "clean":
+            svg.check_cleaner(f"The upload set {self.name!r}: svg")
+        if self.strip_metadata:
+            try:
+                import PIL  # noqa: F401
+            except ImportError:
+                raise SettingError(
+                    f"The upload set {self.name!r}: strip_metadata needs Pillow: pip install 'dropzone_app[images]'."
+                ) from None
+
+    def __bool__(self) -> bool:
+        return self.scan is not None or self.svg == "clean" or self.strip_metadata
+
+    def run(self, part: Part, storage: Storage) -> None:
+        """Do the steps to a part. Rejected where one of them refuses it; OSError where the storage fails."""
+        if self.scan is not None:
+            # First, and what arrived: nothing of ours has yet read a file that may be made to harm what reads it.
+            with part.open() as file:
+                self.scan.scan(file)
+        if self.svg == "clean" and part.extension == "svg":
+            with part.open() as file:
+                _replace(part, storage, [svg.clean(file, part.size)])
+        if self.strip_metadata:
+            _strip(part, storage)
+
+
+def _strip(part: Part, storage: Storage) -> None:
+    with part.open() as file:
+        found = metadata.strip(file, named_tiff=kind_of(part.extension).media_type == "image/tiff")
+        if found is None:
+            return
+        _replace(part, storage, found.chunks(file))
+    if found.orientation == 1:
+        return
+    with part.open() as file:
+        upright = metadata.upright(file, found)
+    if upright is not None:
+        _replace(part, storage, [upright])
+
+
+def _replace(part: Part, storage: Storage, chunks: Iterable[bytes]) -> None:
+    staged = storage.stage()
+    try:
+        for chunk in chunks:
+            staged.write(chunk)
+    except BaseException:
+        staged.close()
+        raise
+    part.replace(staged)
