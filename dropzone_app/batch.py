@@ -17,7 +17,7 @@ from .errors import Rejected
 from .intake import Part, receive_part
 from .kinds import kind_of
 from .naming import display_path, extension_of, shown
-from .records import COMMITTING, Record, new_id, now
+from .records import STORED, Record, new_id, now
 from .storage import StagedFile
 from .uploads import Site, UploadSet
 
@@ -200,6 +200,9 @@ class Batch:
         except BaseException:
             self._take_back(put)
             raise
+        with contextlib.suppress(OSError, SQLAlchemyError):
+            # Storage and database work: so may what could not be undone when they did not.
+            self._site.catch_up()
         for entry in self._good():
             first = own.get(entry.twin.id, entry) if entry.twin else entry
             entry.verdict.record = first.record
@@ -233,12 +236,18 @@ class Batch:
             return
         created = now()
         wanted = [self._wanted(entry, created + position) for position, entry in enumerate(entries)]
-        for entry, mine, got in zip(entries, wanted, self._records.reserve(wanted), strict=True):
+        for entry, mine in zip(entries, wanted, strict=True):
+            entry.record = mine
+        # Until the answer is here all may be in the table, and would have to be taken back.
+        put += entries
+        reserved = self._records.reserve(wanted)
+        put.clear()
+        for entry, mine, got in zip(entries, wanted, reserved, strict=True):
             if got.id == mine.id:
                 entry.record = got
                 put.append(entry)
             else:
-                entry.twin = got
+                entry.record, entry.twin = None, got
 
     def _wanted(self, entry: _Entry, created: int) -> Record:
         part, filename = entry.part, entry.verdict.filename
@@ -277,21 +286,18 @@ class Batch:
         return entry.part.staged
 
     def _take_back(self, put: list[_Entry]) -> None:
-        """Undo a commit that failed half-way. What cannot be undone now is undone at the next start."""
-        ids = [entry.record.id for entry in put if entry.record]
-        if not ids:
-            return
+        """Undo a commit that failed half-way. What cannot be undone now the site keeps in mind."""
         with contextlib.suppress(OSError, SQLAlchemyError):
-            self._site.undo(self._records.committing(ids))
+            self._site.undo([entry.record for entry in put if entry.record])
 
     def _recorded(self, entry: _Entry, twin: Record) -> Record:
         """The stored file of a request that came first with this uuid. Rejected while that is not decided."""
         deadline = time.monotonic() + TWIN_PATIENCE
         found: Record | None = twin
-        while found is not None and found.state == COMMITTING and time.monotonic() < deadline:
+        while found is not None and found.state != STORED and time.monotonic() < deadline:
             time.sleep(0.02)
             found = self._records.reserved_or_stored(twin.id)
-        if found is None or found.state == COMMITTING:
+        if found is None or found.state != STORED:
             raise Rejected.because("uuid_busy")
         return found
 

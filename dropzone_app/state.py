@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .checks import check_announced
 from .errors import Rejected
 from .naming import display_name, shown
-from .records import COMMITTING, Record
+from .records import STORED, Record
 from .uploads import Site, UploadSet
 
 
@@ -40,7 +40,7 @@ NEW = State("new")
 
 def of_record(record: Record) -> State:
     """The state of a file that is stored, or whose bytes are all there and being committed."""
-    if record.state == COMMITTING:
+    if record.state != STORED:
         return State("receiving", record.size, [(0, record.size)] if record.size else [])
     return State("stored", record.size, record=record)
 

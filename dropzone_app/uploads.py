@@ -7,9 +7,10 @@ import copy
 import os
 import re
 import string
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, Self
 
@@ -32,7 +33,7 @@ from .intake import Part
 from .kinds import DEFAULT_TYPES, AllExcept
 from .naming import shown, storage_key
 from .processing import Processing, Scanner, Svg
-from .records import Record, Records, new_id
+from .records import STORED, Record, Records, new_id
 from .storage import LocalStorage, Storage
 
 Check = Callable[[Part], None]
@@ -353,6 +354,9 @@ class Site:
     #: By the name of the set that has one of its own; "" is everyone else's.
     storages: Mapping[str, Storage]
     records: Records
+    #: What is to be undone and could not be, by id.
+    _unfinished: dict[str, Record] = field(default_factory=dict, init=False, repr=False)
+    _undoing: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @property
     def storage(self) -> Storage:
@@ -381,13 +385,46 @@ class Site:
 
     def recover(self) -> None:
         """Undo what dead processes had begun to commit, and remove what they had staged."""
-        self.undo(self.records.claim_abandoned())
+        with contextlib.suppress(OSError):
+            self.undo(self.records.claim_abandoned())
         for storage in self.storages.values():
             storage.clear_left_overs()
 
-    def undo(self, reserved: Sequence[Record]) -> None:
-        """Take back reservations: first the bytes, then the rows, so that a row never outlives its own undoing."""
-        for record in reserved:
+    def undo(self, reserved: Iterable[Record]) -> None:
+        """Take back reservations: first the bytes, then the rows, so that a row never outlives its own undoing.
+
+        OSError or SQLAlchemyError where that cannot be done now. Then it is done later: with a batch that
+        succeeds, with :meth:`recover`, or by another process when this one has ended.
+        """
+        self._unfinished.update((record.id, record) for record in reserved)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Undo what could not be undone before. OSError or SQLAlchemyError for what still cannot."""
+        if not self._unfinished:
+            return
+        # One after the other: what one has undone may be somebody else's before the other looks.
+        with self._undoing:
+            left = list(self._unfinished.values())
+            if not left:
+                return
+            states = self.records.withdraw([record.id for record in left])
+            failure: OSError | None = None
+            gone: list[str] = []
+            for record in left:
+                try:
+                    self._remove(record, states.get(record.id))
+                    gone.append(record.id)
+                except OSError as error:
+                    failure = error
+            self.records.release(gone)
+            for id in gone:
+                del self._unfinished[id]
+        if failure:
+            raise failure
+
+    def _remove(self, record: Record, state: str | None) -> None:
+        """Remove the bytes of what is not stored; without a row (a database may lose one) only by their mark."""
+        if state != STORED and (state or record.mark):
             with contextlib.suppress(FileNotFoundError):
                 self.keeper(record).delete(record.key, record.mark)
-        self.records.release([record.id for record in reserved])

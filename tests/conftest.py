@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engines.postgresql import PostgreSQL
 from hypothesis import settings
 from support import LiveServer, is_loopback, missing
+
+from dropzone_app.records.postgresql import _engines as engines_of_postgresql
 
 # A slow machine is no fault of the code.
 settings.register_profile("no deadline", settings(), deadline=None)
@@ -45,6 +48,27 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.when == "call":
         item.stash[TEST_FAILED] = report.failed
     return report
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """One PostgreSQL for the whole run, started when the first test asks for it."""
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.engines)])
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The test runs on each engine: `core.database_url` is a new, empty database of it, in child processes too."""
+    if request.param == "PostgreSQL":
+        with request.getfixturevalue("postgresql").empty() as url:
+            monkeypatch.setenv("TESTS_DATABASE", url)
+            yield request.param
+            # Sessions of apps that are not collected yet; the server has a hundred.
+            for engine in list(engines_of_postgresql):
+                engine.dispose()
+    else:
+        yield request.param
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from werkzeug.datastructures import FileStorage
 
 from dropzone_app import Uploads, UploadSet, create_app
 from dropzone_app.batch import Batch
+from dropzone_app.records import upgrading
 from dropzone_app.uploads import Site
 
 # A slow machine is no failure. CI asks the same questions each time, people new ones; EXAMPLES=5000 asks more.
@@ -28,22 +29,29 @@ settings.load_profile("steady")
 BOUNDARY = "frontier"
 
 
+def database_url(folder: Path) -> str:
+    """Where the records of a test lie: on the engine that the fixture `database` has chosen, else in SQLite."""
+    return os.environ.get("TESTS_DATABASE") or f"sqlite:///{folder / 'app.sqlite'}"
+
+
 def make_app(folder: Path, *sets: UploadSet, **config: Any) -> Flask:
     """An app with all its data in `folder`: the standalone one, or a host's with these upload sets."""
     config = {
         "SECRET_KEY": "test",
         "WTF_CSRF_ENABLED": False,
         "UPLOADS_STORAGE": f"file:{folder / 'uploads'}",
-        "UPLOADS_DATABASE": f"sqlite:///{folder / 'app.sqlite'}",
+        "UPLOADS_DATABASE": database_url(folder),
         **config,
     }
-    if sets:
-        app = Flask("host", root_path=str(folder))
-        app.config.from_mapping(config)
-        Uploads(app, *sets)
-    else:
-        app = create_app(config)
-    weakref.finalize(app, site_of(app).records.close)
+    with upgrading():
+        if sets:
+            app = Flask("host", root_path=str(folder))
+            app.config.from_mapping(config)
+            Uploads(app, *sets)
+        else:
+            app = create_app(config)
+    # Not with the app: many tests go on with its site alone.
+    weakref.finalize(site_of(app), site_of(app).records.close)
     return app
 
 

@@ -44,13 +44,17 @@ PNG = SAMPLES["png"]
 TXT = b"hello"
 
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(database: str, tmp_path: Path) -> Site:
     return site_of(make_app(tmp_path))
 
 
 @pytest.fixture
-def all_or_none(tmp_path: Path) -> Site:
+def all_or_none(database: str, tmp_path: Path) -> Site:
     return site_of(make_app(tmp_path, UploadSet("files", batch="all", folder="")))
 
 
@@ -583,38 +587,47 @@ def add_and_commit(batch: Any, parts: list[tuple[str, bytes]]) -> None:
     batch.commit()
 
 
+# A real database that refuses, at each of its steps.
 BREAKS = {
-    # A real database that refuses, at each of its steps.
-    "reserve": "CREATE TRIGGER broken BEFORE INSERT ON files BEGIN SELECT RAISE(ABORT, 'broken'); END",
-    "reserve the third": "CREATE TRIGGER broken BEFORE INSERT ON files WHEN new.filename = 'c.txt'"
-    " BEGIN SELECT RAISE(ABORT, 'broken'); END",
-    "number": "CREATE TRIGGER broken BEFORE INSERT ON numbers BEGIN SELECT RAISE(ABORT, 'broken'); END",
-    "store": "CREATE TRIGGER broken BEFORE UPDATE OF state ON files BEGIN SELECT RAISE(ABORT, 'broken'); END",
-    "store the third": "CREATE TRIGGER broken BEFORE UPDATE OF state ON files WHEN new.filename = 'c.txt'"
-    " BEGIN SELECT RAISE(ABORT, 'broken'); END",
+    "reserve": "BEFORE INSERT ON files FOR EACH ROW",
+    "reserve the third": "BEFORE INSERT ON files FOR EACH ROW WHEN (new.filename = 'c.txt')",
+    "number": "BEFORE INSERT ON numbers FOR EACH ROW",
+    "store": "BEFORE UPDATE ON files FOR EACH ROW WHEN (new.state = 'stored')",
+    "store the third": "BEFORE UPDATE ON files FOR EACH ROW WHEN (new.state = 'stored' AND new.filename = 'c.txt')",
 }
+REFUSES = {
+    "SQLite": ["CREATE TRIGGER broken {when} BEGIN SELECT RAISE(ABORT, 'broken'); END"],
+    "PostgreSQL": [
+        "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$",
+        "CREATE TRIGGER broken {when} EXECUTE FUNCTION broken()",
+    ],
+}
+ALLOWS = {"SQLite": "DROP TRIGGER broken", "PostgreSQL": "DROP FUNCTION broken CASCADE"}
 
 
-def break_database(site: Site, how: str) -> None:
+def break_database(site: Site, database: str, how: str) -> None:
     with site.records._engine.begin() as connection:
-        connection.execute(text(BREAKS[how]))
+        for statement in REFUSES[database]:
+            connection.execute(text(statement.format(when=BREAKS[how])))
 
 
-def mend_database(site: Site) -> None:
+def mend_database(site: Site, database: str) -> None:
     with site.records._engine.begin() as connection:
-        connection.execute(text("DROP TRIGGER broken"))
+        connection.execute(text(ALLOWS[database]))
 
 
 @pytest.mark.parametrize("batch_policy", ["each", "all"])
 @pytest.mark.parametrize("how", BREAKS)
-def test_a_failing_database_leaves_nothing_at_any_step(tmp_path: Path, how: str, batch_policy: Any) -> None:
+def test_a_failing_database_leaves_nothing_at_any_step(
+    tmp_path: Path, database: str, how: str, batch_policy: Any
+) -> None:
     site = site_of(make_app(tmp_path, UploadSet("files", batch=batch_policy)))
     parts = [("a.txt", TXT), ("a.txt", b"again"), ("c.txt", TXT)]
-    break_database(site, how)
+    break_database(site, database, how)
     with pytest.raises(SQLAlchemyError, match="broken"):
         commit(site, *parts, uuid_0="u")
     assert_nothing_is_kept(tmp_path, site)
-    mend_database(site)
+    mend_database(site, database)
     assert codes(commit(site, *parts, uuid_0="u")) == [None] * 3
     assert_records_and_files_agree(tmp_path, site)
 
@@ -653,14 +666,18 @@ def test_what_cannot_be_taken_back_now_is_invisible_and_undone_at_the_next_start
 def test_a_file_that_cannot_be_taken_back_keeps_its_reservation(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else nobody would know whose it is."""
+    """Else nobody would know whose it is, nor undo it when that can be done."""
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", fail_with_eio)
         fail_at_call(patch, "fsync", 1, errno.EIO)
         with pytest.raises(OSError, match="Input/output"):
             commit(site, ("a.txt", TXT), uuid_0="u")
-    assert rows(site) == [("a.txt", "committing")]
+    assert rows(site) == [("a.txt", "undoing")]
     assert list(site.records.everything()) == []
+    # With the next batch that succeeds.
+    assert codes(commit(site, ("b.txt", TXT))) == [None]
+    assert rows(site) == [("b.txt", "stored")]
+    assert_records_and_files_agree(tmp_path, site)
 
 
 def fail_with_eio(*args: Any, **more: Any) -> None:
@@ -703,7 +720,7 @@ STORES_WITH_A_DATABASE_THAT_BREAKS = (
     + """
 def broken(*args):
     raise OSError(5, "broken")
-type(site.records).store = type(site.records).committing = broken
+type(site.records).store = type(site.records).withdraw = broken
 try:
     commit(site, ("a.txt", b"hello"))
 except OSError:

@@ -4,6 +4,16 @@ Times are microseconds since 1970, UTC. Any failure of the database is :class:`s
 """
 
 from .migrations import upgrading
-from .records import BATCH_LIFETIME, COMMITTING, STORED, Record, Records, new_id, now
+from .records import BATCH_LIFETIME, COMMITTING, STORED, UNDOING, Record, Records, new_id, now
 
-__all__ = ["BATCH_LIFETIME", "COMMITTING", "STORED", "Record", "Records", "new_id", "now", "upgrading"]
+__all__ = [
+    "BATCH_LIFETIME",
+    "COMMITTING",
+    "STORED",
+    "UNDOING",
+    "Record",
+    "Records",
+    "new_id",
+    "now",
+    "upgrading",
+]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy.exc import DBAPIError
 
 #: Seconds that a writer waits for another one.
 BUSY_TIMEOUT = 10
@@ -24,10 +25,22 @@ class Database:
 
     def __str__(self) -> str:
         """Its address, without a password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     def write(self, *, final: bool = False) -> contextlib.AbstractContextManager[Connection]:
         """A transaction that writes. ``final``: what it wrote survives a power cut (where durable)."""
+        raise NotImplementedError
+
+    def alone(self) -> contextlib.AbstractContextManager[Connection]:
+        """A final transaction beside which no other of these runs, however long it takes."""
+        raise NotImplementedError
+
+    def queue(self, connection: Connection, name: str) -> None:
+        """Wait until no other writing transaction has queued for ``name``; others wait until this one ends."""
+        raise NotImplementedError
+
+    def may_repeat(self, error: DBAPIError) -> bool:
+        """Whether a transaction that failed so may succeed when it is begun anew."""
         raise NotImplementedError
 
     def upsert(self, table: Table) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from ..config import SettingError
 from ..naming import numbered
@@ -37,10 +38,13 @@ from .tables import batches as _batches
 from .tables import files as _files
 from .tables import numbers as _numbers
 
-COMMITTING, STORED = "committing", "stored"
+#: A row is reserved, then stored; or it is being undone, and is never stored any more.
+COMMITTING, STORED, UNDOING = "committing", "stored", "undoing"
 
 #: Tries to find a free key before a random one is taken.
 _NUMBERED_TRIES = 3
+#: Tries of a transaction that others stood in the way of.
+_TRIES = 5
 #: A batch's report is kept for a day.
 BATCH_LIFETIME = 24 * 3600 * 1_000_000
 
@@ -80,6 +84,11 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
+def _is_id(text: str) -> bool:
+    # What a client puts into an address may be no text for a database at all.
+    return len(text) == 32 and text.isascii() and text.isalnum()
+
+
 def now() -> int:
     return time.time_ns() // 1000
 
@@ -96,9 +105,9 @@ class Records:
             migrations.prepare(database)
         except SQLAlchemyError as error:
             database.close()
-            raise SettingError(
-                f"UPLOADS_DATABASE: {self} cannot be used: {error.__cause__ or error}."
-            ) from error
+            # Some drivers tell it in several lines.
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise SettingError(f"UPLOADS_DATABASE: {self} cannot be used: {reason}.") from error
         self._insert = _Prepared(self._engine, database.upsert(_files).on_conflict_do_nothing())
         self._store = _Prepared(
             self._engine,
@@ -127,9 +136,20 @@ class Records:
         with its own id; of rows to be stored ``once`` also one whose owner has the same bytes in the same set. A key
         that is taken gets a number: ``photo.jpg``, ``photo_1.jpg``, …
         """
+        for _ in range(_TRIES - 1):
+            try:
+                return self._reserve(wanted)
+            except DBAPIError as error:
+                if not self._database.may_repeat(error):
+                    raise
+        return self._reserve(wanted)
+
+    def _reserve(self, wanted: Sequence[Record]) -> list[Record]:
         reserved: dict[str, Record] = {}
         with self._write() as connection:
             if wanted and wanted[0].once:
+                # Two that look at once would both find nothing.
+                self._database.queue(connection, f"once {wanted[0].owner}")
                 reserved |= self._same_bytes(connection, wanted)
             self._put(connection, [row for row in wanted if row.id not in reserved], reserved)
             for attempt in range(_NUMBERED_TRIES + 1):
@@ -168,6 +188,8 @@ class Records:
         """Insert what conflicts with nothing, in one statement, and note it in ``reserved``."""
         if not rows:
             return
+        # In one order for everybody, so that seldom two wait for each other.
+        rows = sorted(rows, key=_place)
         if self._insert.run(connection, [_row(row) for row in rows]) == len(rows):
             reserved |= {row.id: row for row in rows}
             return
@@ -189,7 +211,7 @@ class Records:
             return []
         counts = Counter(_place(row) for row in rows)
         firsts = self._database.upsert(_numbers).values(
-            [{"key": key, "next": count + 1} for key, count in counts.items()]
+            [{"key": key, "next": count + 1} for key, count in sorted(counts.items())]
         )
         after = connection.execute(
             firsts.on_conflict_do_update(
@@ -212,30 +234,41 @@ class Records:
 
     def store(self, ids: Sequence[str]) -> None:
         """Make reserved rows ``stored``, all of them in one transaction, for good."""
-        with self._write(final=True) as connection:
-            if self._store.run(connection, [{"reserved": id} for id in ids]) != len(ids):
-                raise RuntimeError("a reservation was undone while it was being committed")
+        try:
+            with self._write(final=True) as connection:
+                if self._store.run(connection, [{"reserved": id} for id in ids]) != len(ids):
+                    raise SQLAlchemyError("a reservation was undone while it was being committed")
+        except DBAPIError:
+            # What was lost with a connection may be the answer only.
+            with self._read() as connection:
+                if list(_states(connection, ids).values()) != [STORED] * len(ids):
+                    raise
 
-    def committing(self, ids: Sequence[str]) -> list[Record]:
-        """Those of ``ids`` that are reserved and not stored."""
-        with self._read() as connection:
-            found = connection.execute(
-                select(_files).where(_files.c.id.in_(ids), _files.c.state == COMMITTING)
-            ).mappings()
-            return [_record(row) for row in found]
+    def withdraw(self, ids: Sequence[str]) -> dict[str, str]:
+        """See that what is only reserved under ``ids`` is never stored. The states of those that have a row."""
+        with self._write() as connection:
+            # Where a lost connection's commit is not decided yet, this waits for it.
+            connection.execute(
+                update(_files)
+                .where(_files.c.id.in_(ids), _files.c.state == COMMITTING)
+                .values(state=UNDOING, process=this_process())
+            )
+            return _states(connection, ids)
 
     def release(self, ids: Sequence[str]) -> None:
         """Remove reservations whose bytes are gone."""
         if not ids:
             return
         with self._write() as connection:
-            connection.execute(delete(_files).where(_files.c.id.in_(ids), _files.c.state == COMMITTING))
+            connection.execute(delete(_files).where(_files.c.id.in_(ids), _files.c.state != STORED))
 
     def claim_abandoned(self) -> list[Record]:
         """Reservations of processes that are gone, to be undone by the caller: nobody else is given them too."""
         # As a writer: a killed process may hold the lock for a last moment, and what it commits then counts.
         with self._write() as connection:
-            found = connection.execute(select(_files).where(_files.c.state == COMMITTING)).mappings()
+            unfinished = select(_files).where(_files.c.state.in_([COMMITTING, UNDOING]))
+            # Where several may write: what another one is just claiming is not waited for.
+            found = connection.execute(unfinished.with_for_update(skip_locked=True)).mappings()
             claimed = [
                 _record(row)
                 for row in found
@@ -244,7 +277,7 @@ class Records:
             if claimed:
                 ids = [{"claimed": record.id} for record in claimed]
                 claim = update(_files).where(_files.c.id == bindparam("claimed"))
-                connection.execute(claim.values(process=this_process()), ids)
+                connection.execute(claim.values(state=UNDOING, process=this_process()), ids)
             return claimed
 
     # ---- what is stored
@@ -256,13 +289,17 @@ class Records:
 
     def reserved_or_stored(self, id: str) -> Record | None:
         """The file with this id, also while it is being committed; None once it is neither."""
+        if not _is_id(id):
+            return None
         with self._read() as connection:
             found = connection.execute(select(_files).where(_files.c.id == id)).mappings().first()
             return _record(found) if found else None
 
     def of_uuids(self, owner: str, uuids: Iterable[str]) -> dict[str, Record]:
         """The owner's files that came under these uuids, also those being committed, by uuid."""
-        query = select(_files).where(_files.c.owner == owner, _files.c.uuid.in_(list(uuids)))
+        # A client's words: a NUL is no text for PostgreSQL, and in no uuid.
+        asked = [uuid for uuid in uuids if "\0" not in uuid]
+        query = select(_files).where(_files.c.owner == owner, _files.c.uuid.in_(asked))
         with self._read() as connection:
             return {row["uuid"]: _record(row) for row in connection.execute(query).mappings()}
 
@@ -292,8 +329,12 @@ class Records:
         """All stored files of all owners, newest first."""
         query = select(_files).where(_files.c.state == STORED)
         query = query.order_by(_files.c.created.desc(), _files.c.id.desc())
-        with self._read() as connection:
-            for row in connection.execution_options(yield_per=1000).execute(query).mappings():
+        with (
+            self._read() as connection,
+            # Closed also where the caller has seen enough: the server would keep its place in the list.
+            connection.execution_options(yield_per=1000).execute(query) as found,
+        ):
+            for row in found.mappings():
                 yield _record(row)
 
     def retire(self, id: str, owner: str) -> Record | None:
@@ -301,11 +342,13 @@ class Records:
 
         Its row stays as a reservation of ours, so that its bytes are removed even if this process dies now.
         """
+        if not _is_id(id):
+            return None
         with self._write(final=True) as connection:
             row = connection.execute(
                 update(_files)
                 .where(_files.c.id == id, _files.c.owner == owner, _files.c.state == STORED)
-                .values(state=COMMITTING, process=this_process(), mark=None, uuid=id)
+                .values(state=UNDOING, process=this_process(), mark=None, uuid=id)
                 .returning(*_files.c)
             )
             found = row.mappings().first()
@@ -325,6 +368,8 @@ class Records:
 
     def batch(self, id: str, owner: str | None) -> dict[str, Any] | None:
         """A batch's report, if it is ``owner``'s and not older than a day."""
+        if not _is_id(id):
+            return None
         with self._read() as connection:
             found = connection.execute(
                 select(_batches.c.report, _batches.c.created).where(
@@ -334,6 +379,12 @@ class Records:
                 )
             ).first()
             return {"id": id, "created": found.created, **json.loads(found.report)} if found else None
+
+
+def _states(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The states of those of ``ids`` that have a row."""
+    found = connection.execute(select(_files.c.id, _files.c.state).where(_files.c.id.in_(ids)))
+    return {row.id: row.state for row in found}
 
 
 def _place(record: Record) -> str:
@@ -347,15 +398,19 @@ class _Prepared:
     def __init__(self, engine: Engine, statement: Any) -> None:
         compiled = statement.compile(dialect=engine.dialect)
         self._sql = str(compiled)
-        self._names: Sequence[str] = compiled.positiontup
         self._fixed = dict(compiled.params)
-        self._values = itemgetter(*self._names)
+        # The driver takes values by position, or by name.
+        self._values = itemgetter(*compiled.positiontup) if compiled.positional else _as_they_are
 
     def run(self, connection: Connection, rows: Iterable[dict[str, Any]]) -> int:
         """Run it for each of ``rows``; how many rows of the table it changed."""
         return connection.exec_driver_sql(
             self._sql, [self._values({**self._fixed, **row}) for row in rows]
         ).rowcount
+
+
+def _as_they_are(values: dict[str, Any]) -> dict[str, Any]:
+    return values
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -369,10 +424,25 @@ def _record(row: Any) -> Record:
 def _open(url: str, *, durable: bool) -> Database:
     try:
         parsed = make_url(url)
-        if parsed.drivername.partition("+")[0] == "sqlite":
+        scheme = parsed.drivername
+        if scheme.partition("+")[0] == "sqlite":
             return SQLite(parsed, durable=durable)
-    except (ArgumentError, ModuleNotFoundError):
+        if scheme in {"postgresql+psycopg", "postgresql", "postgres"}:
+            # Here and not above: SQLite needs none of it.
+            from .postgresql import PostgreSQL
+
+            return PostgreSQL(parsed, durable=durable)
+    except ModuleNotFoundError as error:
+        if error.name == "psycopg":
+            raise SettingError(
+                "UPLOADS_DATABASE is PostgreSQL, and psycopg is not installed; "
+                "run `pip install 'dropzone_app[postgresql]'`."
+            ) from error
+    except (ArgumentError, ValueError):
         pass
+    # A password may stand in it.
+    shown = re.sub(r"(?<=://)[^@/]*@", "***@", url)
     raise SettingError(
-        f"UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite'; it is {url!r}."
+        "UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite' or "
+        f"'postgresql+psycopg://user@host/name'; it is {shown!r}."
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Table, create_engine, event
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from . import database
@@ -55,6 +55,16 @@ class SQLite(Database):
         )
         with plain.connect() as connection:
             yield connection
+
+    def alone(self) -> contextlib.AbstractContextManager[Connection]:
+        return self.write(final=True)
+
+    def queue(self, connection: Connection, name: str) -> None:
+        # Whoever writes is the only one that does.
+        pass
+
+    def may_repeat(self, error: DBAPIError) -> bool:
+        return False
 
     def upsert(self, table: Table) -> Any:
         return insert(table)

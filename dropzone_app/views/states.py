@@ -13,7 +13,7 @@ from ..checks import check_sha256, check_uuid
 from ..config import Size
 from ..errors import Rejected
 from ..intake.request import Body
-from ..records import COMMITTING
+from ..records import STORED
 from ..state import Announced, State, announce, of_record
 from .base import owner, site
 from .files import file_fields, remove
@@ -47,7 +47,7 @@ def state(uuid: str) -> Response:
 def cancel(uuid: str) -> Response:
     """Delete what is stored of an upload of mine."""
     record = site().records.of_uuids(owner(), [uuid]).get(uuid)
-    if record is not None and record.state == COMMITTING:
+    if record is not None and record.state != STORED:
         raise Rejected.because("uuid_busy")
     retired = record and site().records.retire(record.id, owner())
     if not retired:

@@ -83,7 +83,7 @@ def prepare(database: Database) -> None:
 
 def upgrade(database: Database) -> None:
     """Bring the tables to ``HEAD``, in one transaction. Of processes that try at once one does, the others wait."""
-    with database.write(final=True) as connection:
+    with database.alone() as connection:
         if not inspect(connection).has_table(version.name):
             _begin(connection)
         if _revision(connection) != HEAD:

@@ -1,0 +1,129 @@
+"""A real PostgreSQL: started once for all tests that ask, on a socket in a folder of its own."""
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import psycopg
+from support import missing, runs
+
+
+class PostgreSQL:
+    """A server that can be stopped, killed and started again. Its data need not survive a power cut.
+
+    Use it in a `with`: however the block ends, the server and its folder are gone.
+    """
+
+    def __init__(self) -> None:
+        # Short, for the path of a socket has a hundred characters; and entered by the server's own user.
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        self._user: list[str] = []
+        if os.geteuid() == 0:
+            # The server refuses to run as root.
+            postgres = pwd.getpwnam("postgres")
+            os.chown(self.folder, postgres.pw_uid, postgres.pw_gid)
+            self._user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        self._data = self.folder / "data"
+        self._log = self.folder / "log"
+        self._server: subprocess.Popen[bytes] | None = None
+        how = ["--username=test", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
+        self._run("initdb", "-D", str(self._data), *how).wait()
+
+    def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [*self._user, program_of_postgresql(program), *arguments],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        settings = {"listen_addresses": "", "unix_socket_directories": self.folder, "fsync": "off"}
+        options = [f"--{key}={value}" for key, value in settings.items()]
+        self._server = self._run("postgres", "-D", str(self._data), *options)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with self.connection():
+                    return
+            except psycopg.OperationalError:
+                assert self._server.poll() is None and time.monotonic() < deadline, self._log.read_text()
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End all sessions, then the server, in order."""
+        assert self._server
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait(30)
+
+    def kill(self) -> None:
+        """End it and all its sessions at once; they are gone on return."""
+        assert self._server
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
+        pids = [self._server.pid, *map(int, children)]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._server.wait()
+        deadline = time.monotonic() + 10
+        while any(map(runs, pids)):
+            assert time.monotonic() < deadline, "a killed PostgreSQL does not go away"
+            time.sleep(0.01)
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[psycopg.Connection]:
+        """A session of our own, in which every statement stands for itself."""
+        with psycopg.connect(
+            host=str(self.folder), user="test", dbname="postgres", autocommit=True
+        ) as connection:
+            yield connection
+
+    def count(self) -> int:
+        """How many sessions there are beside the one that asks."""
+        with self.connection() as connection:
+            others = (
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> %s"
+            )
+            [(count,)] = connection.execute(others, [connection.info.backend_pid]).fetchall()
+            return int(count)
+
+    @contextlib.contextmanager
+    def empty(self) -> Iterator[str]:
+        """The URL of a new place without tables, gone after the block: a schema, which is made at once."""
+        name = f"t{secrets.token_hex(6)}"
+        with self.connection() as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        yield f"postgresql+psycopg://test@/postgres?host={self.folder}&options=-csearch_path%3D{name}"
+        with self.connection() as connection:
+            connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server and self._server.poll() is None:
+            self._server.send_signal(signal.SIGQUIT)
+            self._server.wait(30)
+        shutil.rmtree(self.folder)
+
+
+def program_of_postgresql(name: str) -> str:
+    """The path of one of its programs: Debian keeps them out of PATH, since several versions may be there."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4]))
+    path = str(found[-1]) if found else shutil.which(name)
+    if not path:
+        missing("PostgreSQL is not installed; `make test` installs it as root on Debian.")
+    return path
