@@ -1,6 +1,6 @@
 """Batch uploads by drag and drop for Flask: every file gets its own verdict.
 
-from flask import Flask
+from flask import Blueprint, Flask, url_for
 from dropzone_app import IMAGES, Uploads, UploadSet
 
 app = Flask(__name__)
@@ -18,9 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Blueprint, Flask, url_for
 from flask_dropzone import Dropzone
-from flask_wtf.csrf import CSRFProtect
 from markupsafe import Markup
 
 from . import cli, dropzone, security
@@ -108,6 +107,11 @@ class Uploads:
         """Set up ``app``, once: one set called "files" where none is given. SettingError says what cannot be used."""
         if not isinstance(app, Flask):
             raise SettingError(f"Uploads takes the Flask app first, Uploads(app, photos); it got {app!r}.")
+        if "uploads" in app.jinja_env.globals and "uploads" not in app.extensions:
+            raise SettingError(
+                "The app's templates have a global named 'uploads' already; "
+                "give it another name, this one is for {{ uploads.zone(…) }}."
+            )
         _set_up(
             app,
             sets or (UploadSet("files", folder=""),),
@@ -183,14 +187,16 @@ def _set_up(
     if not app.config.get("SECRET_KEY"):
         raise SettingError("SECRET_KEY is not set; sessions and CSRF tokens are signed with it.")
     blueprint = make_blueprint(url_prefix, with_index=with_index)
+    if blueprint.name in app.blueprints:
+        raise SettingError(
+            f"The app has a blueprint named {blueprint.name!r} already; register it under another name, "
+            "app.register_blueprint(…, name='…')."
+        )
     _refuse_taken_rules(app, blueprint, url_prefix)
     if "csrf" not in app.extensions:
-        CSRFProtect(app)
+        security.StandInCSRFProtect(app)
     if "dropzone" not in app.extensions:
-        if app.static_url_path is None:
-            # Flask-Dropzone hangs its own files below it, also in an app that has no static folder.
-            app.static_url_path = "/static"
-        Dropzone(app)
+        _lend_dropzone(app)
     sets = tuple(upload_set.configured(settings) for upload_set in sets)
     rules = {upload_set.name: upload_set.rules(settings) for upload_set in sets}
     largest = max(rule.max_file_size for rule in rules.values())
@@ -212,19 +218,51 @@ def _set_up(
     app.extensions["uploads_owner"] = owner
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
     app.register_blueprint(blueprint)
-    app.extensions["csrf"].exempt(blueprint)
+    _watch_later_set_up(app, blueprint, url_prefix)
     finish_answers(app, blueprint, everywhere=with_index)
     app.cli.add_command(cli.uploads)
 
 
+def _flask_dropzone(app: Flask) -> Flask:
+    """What Flask-Dropzone brings, in an app that nobody uses: its files, template calls and defaults."""
+    # It hangs its files below the static ones, also in an app that has none.
+    probe = Flask("probe", static_url_path=app.static_url_path or "/static")
+    Dropzone(probe)
+    return probe
+
+
+def _dropzone_keys(app: Flask) -> dict[str, Any]:
+    return {key: value for key, value in app.config.items() if key.startswith("DROPZONE_")}
+
+
 def _set_dropzone_keys(app: Flask) -> dict[str, Any]:
     """The ``DROPZONE_…`` keys that somebody set; Flask-Dropzone writes its defaults into the config as well."""
-    keys = {key: value for key, value in app.config.items() if key.startswith("DROPZONE_")}
+    keys = _dropzone_keys(app)
     if "dropzone" not in app.extensions:
         return keys
-    probe = Flask("probe")
-    Dropzone(probe)
-    return {key: value for key, value in keys.items() if probe.config.get(key) != value}
+    defaults = _dropzone_keys(_flask_dropzone(app))
+    # It adds what is missing in an order of its own, behind what was there: what breaks that order was there.
+    places = [list(defaults).index(key) for key in keys if key in defaults]
+    breaks = [number for number in range(1, len(places)) if places[number] < places[number - 1]]
+    given = [key for key in keys if key in defaults][: max(breaks, default=0)]
+    return {key: value for key, value in keys.items() if key in given or defaults.get(key) != value}
+
+
+def _lend_dropzone(app: Flask) -> None:
+    """Flask-Dropzone's template calls, where the host has not set it up: in a way that it still may."""
+    lent = _flask_dropzone(app)
+    app.register_blueprint(lent.blueprints["dropzone"], name="uploads_dropzone")
+    app.extensions["dropzone"] = lent.extensions["dropzone"]
+    app.context_processor(Dropzone.context_processor)
+    for key, value in _dropzone_keys(lent).items():
+        app.config.setdefault(key, value)
+
+    def build(error: Exception, endpoint: str, values: dict[str, Any]) -> str:
+        if endpoint != "dropzone.static":
+            raise error
+        return url_for("uploads_dropzone.static", **values)
+
+    app.url_build_error_handlers.append(build)
 
 
 def _storages(settings: Settings, sets: tuple[UploadSet, ...]) -> dict[str, Storage]:
@@ -246,7 +284,22 @@ def _storages(settings: Settings, sets: tuple[UploadSet, ...]) -> dict[str, Stor
     return storages
 
 
-def _refuse_taken_rules(app: Flask, blueprint: Any, url_prefix: str | None) -> None:
+def _watch_later_set_up(app: Flask, blueprint: Blueprint, url_prefix: str | None) -> None:
+    """See at the first request, when all is set up, that nothing which came after us stands in our way."""
+    app.extensions["csrf"].exempt(blueprint)
+    seen = False
+
+    @app.before_request
+    def look() -> None:
+        nonlocal seen
+        if not seen:
+            _refuse_taken_rules(app, blueprint, url_prefix)
+            # The host's own CSRFProtect, where it comes after us, does not know of us yet.
+            app.extensions["csrf"].exempt(blueprint)
+            seen = True
+
+
+def _refuse_taken_rules(app: Flask, blueprint: Blueprint, url_prefix: str | None) -> None:
     """SettingError where a route of the host's would hide one of ours, or the other way round."""
     probe = Flask("probe", static_folder=None)
     probe.register_blueprint(blueprint)
@@ -256,6 +309,7 @@ def _refuse_taken_rules(app: Flask, blueprint: Any, url_prefix: str | None) -> N
         return {
             (re.sub(r"<\w+>", "<>", rule.rule), method): rule.rule
             for rule in of.url_map.iter_rules()
+            if of is probe or not rule.endpoint.startswith(f"{blueprint.name}.")
             for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}
         }
 
@@ -263,7 +317,7 @@ def _refuse_taken_rules(app: Flask, blueprint: Any, url_prefix: str | None) -> N
     taken = sorted(theirs[route] for route in ours.keys() & theirs.keys())
     if taken:
         raise SettingError(
-            f"The app already has the route {taken[0]}; give Uploads another url_prefix "
+            f"The app has the route {taken[0]} itself; give Uploads another url_prefix "
             f"(it is {url_prefix or ''!r}), for example url_prefix='/files-in'."
         )
 

@@ -37,7 +37,28 @@ OPTIONS = {
 #: What Flask-Dropzone takes where UPLOAD_MULTIPLE is set alone.
 PARALLEL_UPLOADS = 2
 
+
+def _parse_words(setting: str, value: object) -> object:
+    """Text, or what becomes text when it is shown (a translation, say)."""
+    if type(value).__str__ is object.__str__ or isinstance(value, bytes):
+        raise SettingError(f"{setting} must be words; it is {value!r}.")
+    return value
+
+
+def _parse_name(setting: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise SettingError(f"{setting} must be {_NAMES[setting]}, as text; it is {value!r}.")
+    return value
+
+
+_NAMES = {
+    "DROPZONE_REDIRECT_VIEW": "an endpoint or a URL",
+    "DROPZONE_UPLOAD_ACTION": "an endpoint or a URL",
+    "DROPZONE_UPLOAD_BTN_ID": "the id of an element",
+}
+
 _PARSERS: dict[str, Callable[[str, object], object]] = {
+    **dict.fromkeys(OPTIONS, _parse_words),
     "DROPZONE_TIMEOUT": parse_count,
     "DROPZONE_PARALLEL_UPLOADS": parse_count,
     "DROPZONE_UPLOAD_MULTIPLE": parse_flag,
@@ -47,6 +68,7 @@ _PARSERS: dict[str, Callable[[str, object], object]] = {
     # Ours is always on, and nothing of ours comes from a CDN: these two change nothing, whatever they say.
     "DROPZONE_ENABLE_CSRF": parse_flag,
     "DROPZONE_SERVE_LOCAL": parse_flag,
+    **dict.fromkeys(_NAMES, _parse_name),
 }
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any, cast
 
 from blinker import NamedSignal
-from flask import current_app, render_template, url_for
+from flask import current_app, request, url_for
+from jinja2 import Undefined, defaults
 
 from .. import security
 from ..errors import Rejected
 from ..uploads import Site
+
+#: Jinja's own: every option that changes what the text of a template means.
+_SYNTAX: dict[str, Any] = {
+    name.lower(): value
+    for name, value in vars(defaults).items()
+    if name.isupper() and not name.startswith("DEFAULT_")
+}
 
 
 def site() -> Site:
@@ -23,9 +31,22 @@ def site() -> Site:
 def page(template: str, **context: Any) -> str:
     """An HTML page of ours: with its nonce, and the way home (the page itself, or the files in a host app)."""
     home = "uploads.index" if "uploads.index" in current_app.view_functions else "uploads.files"
-    return render_template(
-        f"dropzone_app/{template}", home=url_for(home), csp_nonce=security.csp_nonce(), **context
-    )
+    return render(template, home=url_for(home), csp_nonce=security.csp_nonce(), **context)
+
+
+def render(template: str, **context: Any) -> str:
+    """A template of ours. It is found as the host's are, and read as it was written: whatever the host has made of
+    Jinja's delimiters, of what is undefined or escaped, or of our words.
+    """
+    app = current_app
+    if "uploads_templates" not in app.extensions:
+        app.extensions["uploads_templates"] = app.jinja_env.overlay(
+            **_SYNTAX, autoescape=True, undefined=Undefined, finalize=None, enable_async=False
+        )
+    context |= {"request": request, "csrf_token": security.csrf_token}
+    app.update_template_context(context)
+    text: str = app.extensions["uploads_templates"].get_template(f"dropzone_app/{template}").render(context)
+    return text
 
 
 def tell(signal: NamedSignal, **facts: Any) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, current_app, g, jsonify, render_template, url_for
+from flask import Response, current_app, g, jsonify, url_for
 from markupsafe import Markup
+from werkzeug.routing import BuildError
 
 from .. import dropzone, security
-from ..config import PARALLEL_REQUESTS
+from ..config import PARALLEL_REQUESTS, SettingError
 from ..errors import MESSAGES, Rejected
 from ..kinds import names_of
 from ..uploads import UploadSet
 from . import files
-from .base import owner, page, site
+from .base import owner, page, render, site
 
 #: Refusals that the browser can make by itself, with the server's words.
 _BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "too_many_files", "drop_full")
@@ -88,12 +89,12 @@ def zone(upload_set: UploadSet, action: str | None = None) -> Markup:
         "invitation": site().settings.dropzone.get("DROPZONE_DEFAULT_MESSAGE"),
         "assets": _assets(),
     }
-    return Markup(render_template("dropzone_app/zone.html", zone=context))
+    return Markup(render("zone.html", zone=context))
 
 
 def fallback(upload_set: UploadSet) -> Markup:
     """The inputs of a set's plain form, as its zone has them inside."""
-    return Markup(render_template("dropzone_app/fallback.html", zone=_form(upload_set)))
+    return Markup(render("fallback.html", zone=_form(upload_set)))
 
 
 def _form(upload_set: UploadSet) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
     return {
         "set": upload_set.name,
         "url": action
-        or (in_form and _address(keys.get("DROPZONE_UPLOAD_ACTION")))
+        or (in_form and _address("DROPZONE_UPLOAD_ACTION"))
         or url_for("uploads.upload", name=upload_set.name),
         "field": here.settings.field,
         "extensions": rules.extensions,
@@ -135,7 +136,7 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         "inForm": in_form,
         "onClick": on_click,
         "button": keys.get("DROPZONE_UPLOAD_BTN_ID", "upload"),
-        "redirect": _address(keys.get("DROPZONE_REDIRECT_VIEW")),
+        "redirect": _address("DROPZONE_REDIRECT_VIEW"),
         "filesUrl": url_for("uploads.files"),
         "csrfUrl": url_for("uploads.csrf_token"),
         "csrfHeader": "X-CSRFToken",
@@ -146,9 +147,18 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
     }
 
 
-def _address(view: str | None) -> str | None:
-    """The URL of an endpoint; what is a URL already stays as it is, as in Flask-Dropzone."""
-    return view if view is None or view.startswith(("http://", "https://", "/")) else url_for(view)
+def _address(key: str) -> str | None:
+    """The URL of the endpoint that a key names; what is a URL already stays as it is, as in Flask-Dropzone.
+
+    SettingError for one that is none: an endpoint may be there only after the start.
+    """
+    view: str | None = site().settings.dropzone.get(key)
+    if view is None or view.startswith(("http://", "https://", "/")):
+        return view
+    try:
+        return url_for(view)
+    except BuildError as error:
+        raise SettingError(f"{key} names no endpoint of this app, and no URL: it is {view!r}.") from error
 
 
 def _assets() -> Markup:
@@ -156,14 +166,17 @@ def _assets() -> Markup:
     if g.get("uploads_assets"):
         return Markup("")
     g.uploads_assets = True
-    dropzone = current_app.extensions["dropzone"]
-    return Markup("").join(
-        [
-            dropzone.load_css(css_url=_static("vendor/dropzone/dropzone.css")),
-            dropzone.load_js(js_url=_static("vendor/dropzone/dropzone-min.js")),
-            Markup('<link rel="stylesheet" href="{}">\n').format(_static("css/zone.css")),
-            Markup('<script type="module" src="{}"></script>\n').format(_static("js/zone.js")),
-        ]
+    # Dropzone is a module here, asked for by zone.js: as a script it would take the place of one of the host's.
+    return Markup(
+        '<link rel="stylesheet" href="{}">\n'
+        '<link rel="stylesheet" href="{}">\n'
+        '<link rel="modulepreload" href="{}">\n'
+        '<script type="module" src="{}"></script>\n'
+    ).format(
+        *map(
+            _static,
+            ("vendor/dropzone/dropzone.css", "css/zone.css", "vendor/dropzone/dropzone-min.js", "js/zone.js"),
+        )
     )
 
 

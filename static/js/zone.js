@@ -8,12 +8,31 @@ import { BatchUploader } from "./uploader.js";
 const uploaders = [];
 
 /**
+ * Loads our own Dropzone, beside whichever the host has on its page. Its file names itself on `window`: what was
+ * there comes back.
+ *
+ * @returns {Promise<any>} undefined where it is not served, or blocked
+ */
+async function loadDropzone() {
+  const page = /** @type {any} */ (window);
+  const { Dropzone: theirs } = page;
+  try {
+    await import(new URL("../vendor/dropzone/dropzone-min.js", import.meta.url).href);
+  } catch {
+    return undefined;
+  }
+  const { Dropzone: ours } = page;
+  page.Dropzone = theirs ?? ours;
+  return ours;
+}
+
+/**
  * Brings one zone to life.
  *
  * @param {HTMLElement} element
+ * @param {any} Dropzone
  */
-function start(element) {
-  const Dropzone = /** @type {any} */ (window).Dropzone;
+function start(element, Dropzone) {
   if (!Dropzone?.isBrowserSupported()) {
     // Not served, blocked, or of no use here: the plain form does the work then.
     element.dataset.uploadsPlain = "";
@@ -133,6 +152,10 @@ function offerFolders(root, uploader) {
   });
 }
 
-for (const element of document.querySelectorAll("[data-uploads-zone]")) {
-  start(/** @type {HTMLElement} */ (element));
+const zones = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-uploads-zone]")]);
+for (const { id } of zones) {
+  // Dropzone 5, where the host has it, takes every `.dropzone` of the page for its own once all is loaded.
+  const { Dropzone: theirs } = /** @type {any} */ (window);
+  if (theirs?.options) theirs.options[id.replace(/[-_](\w)/g, (_, letter) => letter.toUpperCase())] = false;
 }
+loadDropzone().then((Dropzone) => zones.forEach((element) => start(element, Dropzone)));

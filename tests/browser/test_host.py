@@ -45,7 +45,7 @@ def test_two_zones_of_one_page_have_their_own_rules_and_lists(
     page.goto(host.url)
     drops = page.locator(".uploads-drop")
     expect(drops).to_have_count(2)
-    assert page.locator("script[src*='dropzone-min']").count() == 1
+    assert page.locator("link[href*='dropzone-min']").count() == 1
     picture, note = write(tmp_path, {"a.png": png(9, 9, 9), "b.txt": b"b"})
     for number, (name, stored, refused) in enumerate(
         [("photos", "a.png", "b.txt"), ("notes", "b.txt", "a.png")]
@@ -92,3 +92,23 @@ def test_only_zone_and_list_take_drops_in_a_host_page(
     if taken:
         dragging.drop(x, y)
         expect(rows).to_have_count(2)
+
+
+@pytest.mark.parametrize("order", ["ours-last", "ours-first", "ours-between"])
+def test_a_form_on_flask_dropzones_own_dropzone_works_beside_the_zone(
+    page: Page, live_server: Callable[..., LiveServer], tmp_path: Path, order: str
+) -> None:
+    command = [sys.executable, str(Path(__file__).parent / "stock_app.py"), "{port}"]
+    server = live_server(command=command)
+    page.goto(urljoin(server.url, order))
+    page.locator("[data-uploads-ready]").wait_for()
+    assert page.evaluate("Dropzone.version") == "5.9.3"
+    (note,) = write(tmp_path, {"a.txt": b"a"})
+    page.set_input_files("input.dz-hidden-input[form=uploads-my_photos]", note)
+    expect(page.locator(".uploads-drop .dz-success [data-dz-name]")).to_have_text("a.txt")
+    theirs = page.locator("#myDropzone")
+    expect(theirs).to_contain_text("Theirs")
+    chooser = page.evaluate_handle("document.getElementById('myDropzone').dropzone.hiddenFileInput")
+    chooser.as_element().set_input_files(note)
+    page.wait_for_url("**/theirs-done")
+    expect(page.locator("body")).to_have_text("Theirs is done: ['a.txt']")
