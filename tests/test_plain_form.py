@@ -9,8 +9,7 @@ from sqlalchemy.exc import OperationalError
 from webclient import EXE, PNG, Item, Visitor, assert_refused, encode, stored_names, visiting
 from werkzeug.test import TestResponse
 
-from dropzone_app import records
-from dropzone_app.records import Records
+from dropzone_app.records import Records, records
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 

@@ -65,7 +65,7 @@ def test_of_one_drop_only_as_many_files_are_taken_as_the_set_allows(
     drop_area = page.locator(".uploads-drop").first
     page.set_input_files(PHOTOS, files)
     expect(drop_area.locator(".dz-success")).to_have_count(2)
-    expect(drop_area.locator(".dz-error [data-dz-errormessage]")).to_contain_text("2 files")
+    expect(drop_area.locator(".dz-error [data-dz-errormessage]")).to_contain_text("Only 2")
     # A second drop is counted anew.
     page.set_input_files(PHOTOS, files[2])
     expect(drop_area.locator(".dz-success")).to_have_count(3)
