@@ -127,11 +127,11 @@ class UploadSet:
         for what, value in given.items():
             where = f"The upload set {name!r}: {what}"
             setattr(self, what, None if value is None else OPTIONS[what].parse(where, value))
-        if not isinstance(checks, Iterable) or not all(map(callable, checks := tuple(checks))):
+        if not isinstance(checks, Iterable) or not all(map(callable, functions := tuple(checks))):
             raise SettingError(
                 f"The upload set {name!r}: checks must be functions of a staged part, in a list; it is {checks!r}."
             )
-        self.checks = checks
+        self.checks = functions
         self._declared: UploadSet | None = None
 
     @property
@@ -268,7 +268,8 @@ def _parse_folder(where: str, value: object) -> str | Callable[[Part], str]:
 
 
 def _parse_storage(where: str, value: object) -> str | Storage:
-    if not isinstance(value, str | Storage):
+    # A class has the methods of its objects.
+    if isinstance(value, type) or not isinstance(value, str | Storage):
         raise SettingError(f"{where} must be a URL such as 'file:uploads' or a storage; it is {value!r}.")
     return value
 

@@ -27,6 +27,7 @@ from dropzone_app import (
     upload_stored,
     uploads,
 )
+from dropzone_app.storage import LocalStorage
 
 
 def store(app: Flask, *files: tuple[str, bytes], to: str = "/upload", **fields: str) -> list[dict[str, Any]]:
@@ -245,9 +246,14 @@ def test_the_body_limit_has_room_for_the_largest_file_of_any_set(tmp_path: Path)
         ({"folder": []}, "folder must be a path or a function of a staged part; it is []"),
         ({"storage": 5}, "storage must be a URL such as 'file:uploads' or a storage; it is 5"),
         ({"storage": object()}, "storage must be a URL such as 'file:uploads' or a storage; it is <object"),
+        (
+            {"storage": LocalStorage},
+            "storage must be a URL such as 'file:uploads' or a storage; it is <class",
+        ),
         ({"public": 5}, "public must be true or false; it is 5"),
         ({"public": "maybe"}, "public must be true or false; it is 'maybe'"),
-        ({"checks": ["png"]}, "checks must be functions"),
+        ({"checks": ["png"]}, "checks must be functions of a staged part, in a list; it is ['png']"),
+        ({"checks": "png"}, "checks must be functions of a staged part, in a list; it is 'png'"),
         ({"checks": 5}, "checks must be functions of a staged part, in a list; it is 5"),
         ({"checks": len}, "checks must be functions of a staged part, in a list; it is <built-in"),
     ],

@@ -49,7 +49,7 @@ def test_what_cannot_be_taken_says_why_before_it_is_sent(
         ".exe files are not accepted here. Accepted: text, PDF, PNG"
     )
     expect(row(page, "large.png")).to_contain_text("The file is 5.2 MB; the limit is 5 MB.")
-    expect(row(page, "one more.txt")).to_contain_text("10 files")
+    expect(row(page, "one more.txt")).to_contain_text("Only 10 can be taken at a time")
     assert len(posts) == len(stored_in(example.folder)) == 10
 
 
