@@ -127,6 +127,10 @@ MESSAGES: dict[str, Message] = {
     "unknown_file": Message(404, "There is no such file here, or it is not yours."),
     "unknown_upload": Message(404, "There is no such upload here, or it is not yours."),
     "unknown_batch": Message(404, "There is no such batch here, or it is older than a day."),
+    "no_thumbnail": Message(404, "There is no small picture of this file; open the file itself."),
+    "thumbnail_later": Message(
+        503, "The small picture cannot be made at the moment; ask again in a few seconds."
+    ),
     "bad_cursor": Message(400, "This page of the list cannot be found; begin again at the first page."),
     # What the server or the framework says; found by status where Flask raises them.
     "bad_request": Message(400, "The request could not be understood; reload the page and try again."),

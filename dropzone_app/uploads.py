@@ -429,3 +429,5 @@ class Site:
         if state != STORED and (state or record.mark):
             with contextlib.suppress(FileNotFoundError):
                 self.keeper(record).delete(record.key, record.mark)
+                if kept := self.thumbnails_of(record):
+                    kept.delete(record.id)

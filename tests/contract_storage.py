@@ -209,6 +209,49 @@ class StorageContract:
         with pytest.raises(ValueError, match="not a key"):
             storage.delete(key)
 
+    def test_a_thumbnail_is_kept_replaced_and_removed_beside_the_files(self, storage: Storage) -> None:
+        thumbnails, id = storage.thumbnails, "0123456789abcdef" * 2
+        assert thumbnails.get(id) is None
+        assert list(thumbnails.ids()) == []
+        thumbnails.delete(id)
+        for content in (b"first", b"", b"another" * 10_000):
+            thumbnails.put(id, content)
+            assert thumbnails.get(id) == content
+        thumbnails.put("f" * 32, b"other")
+        put(storage, "a.bin", b"file")
+        assert sorted(thumbnails.ids()) == [id, "f" * 32]
+        assert not exists(storage, id)
+        thumbnails.delete(id)
+        assert thumbnails.get(id) is None
+        assert list(thumbnails.ids()) == ["f" * 32]
+        assert content_of(storage, "a.bin") == b"file"
+
+    @pytest.mark.parametrize(
+        "id", ["", "..", "../a.bin", "a.bin", "g" * 32, "A" * 32, "0" * 31, "0" * 32 + "\n"]
+    )
+    def test_only_the_id_of_a_record_names_a_thumbnail(self, storage: Storage, id: str) -> None:
+        for use in (
+            storage.thumbnails.get,
+            storage.thumbnails.delete,
+            lambda id: storage.thumbnails.put(id, b""),
+        ):
+            with pytest.raises(ValueError, match="not the id"):
+                use(id)
+
+    def test_of_thumbnails_that_are_put_at_once_one_is_kept(self, storage: Storage) -> None:
+        together = threading.Barrier(8)
+
+        def keep(number: int) -> None:
+            together.wait()
+            storage.thumbnails.put("0" * 32, b"%d" % number * 1000)
+
+        threads = [threading.Thread(target=keep, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert storage.thumbnails.get("0" * 32) in {b"%d" % number * 1000 for number in range(8)}
+
     def test_what_living_processes_stage_is_no_left_over(self, storage: Storage) -> None:
         staged = staged_with(storage, b"half of")
         storage.clear_left_overs()

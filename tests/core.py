@@ -94,7 +94,7 @@ def visible(folder: Path) -> list[str]:
 
 
 def is_ours(path: Path, root: Path) -> bool:
-    return path.relative_to(root).parts[0] == ".staging"
+    return path.relative_to(root).parts[0] in {".staging", ".thumbnails"}
 
 
 def held(folder: Path) -> list[str]:

@@ -16,14 +16,14 @@ LAYERS = (
     {"cli", "forms", "reuploaded"},
     {"views"},
     {"security", "signals"},
-    {"batch", "state"},
+    {"batch", "thumbnails", "state"},
     {"uploads"},
     {"processing", "records"},
     {"intake"},
     {"storage", "checks"},
     {"naming", "dropzone", "processes"},
     {"kinds"},
-    {"errors", "config"},
+    {"errors", "config", "thumbnailer"},
 )
 
 # What only these may import: a module, or a folder and all in it. The first name that fits counts.

@@ -295,6 +295,11 @@ class Records:
             found = connection.execute(select(_files).where(_files.c.id == id)).mappings().first()
             return _record(found) if found else None
 
+    def existing(self, ids: Iterable[str]) -> set[str]:
+        """Those of ``ids``, a thousand at most, that a row has in any state."""
+        with self._read() as connection:
+            return set(connection.execute(select(_files.c.id).where(_files.c.id.in_(ids))).scalars())
+
     def of_uuids(self, owner: str, uuids: Iterable[str]) -> dict[str, Record]:
         """The owner's files that came under these uuids, also those being committed, by uuid."""
         # A client's words: a NUL is no text for PostgreSQL, and in no uuid.

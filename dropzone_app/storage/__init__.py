@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -10,12 +10,35 @@ from ..config import SettingError
 from .local import LocalStorage
 from .staged import StagedFile
 
-__all__ = ["LocalStorage", "StagedFile", "Storage", "open_storage"]
+__all__ = ["LocalStorage", "StagedFile", "Storage", "Thumbnails", "open_storage"]
+
+
+class Thumbnails(Protocol):
+    """Small pictures beside the files, by the id of the record: out of reach of every key. Failures are OSError.
+
+    Whatever is lost of them is made again, so nothing waits for a disk here; what is there may be cut short.
+    """
+
+    def get(self, id: str) -> bytes | None:
+        """What was put; None when absent."""
+
+    def put(self, id: str, content: bytes) -> None:
+        """Keep ``content``, all of it or nothing; of two at once one wins."""
+
+    def delete(self, id: str) -> None:
+        """Remove; silent when absent."""
+
+    def ids(self) -> Iterator[str]:
+        """All that are kept, in any order."""
 
 
 @runtime_checkable
 class Storage(Protocol):
     """What the path of an upload needs of a place for bytes. Failures are OSError."""
+
+    @property
+    def thumbnails(self) -> Thumbnails:
+        """Where the small pictures of its files are kept: in ``.thumbnails/``, which no key can name."""
 
     def stage(self) -> StagedFile:
         """Where the bytes of a part go as they arrive."""

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,8 +15,11 @@ from .staged import Journal, StagedFile, left_over, mark_of, start_writeback
 # What no key may have, looked for between slashes: empty, "." and ".." segments, a dot in front of all, "\\", NUL.
 _UNSAFE = re.compile(r"//|/\.\.?/|^/\.|[\\\0]")
 
+_ID = re.compile("[0-9a-f]{32}")
+
 #: All of ours in the root that is no stored file.
 STAGING = ".staging"
+THUMBNAILS = ".thumbnails"
 
 
 class LocalStorage:
@@ -46,6 +49,10 @@ class LocalStorage:
     def __str__(self) -> str:
         return str(self.root)
 
+    @property
+    def thumbnails(self) -> LocalThumbnails:
+        return LocalThumbnails(self)
+
     def stage(self) -> StagedFile:
         try:
             return self._staged()
@@ -64,10 +71,10 @@ class LocalStorage:
         path = self._path(key)
         try:
             try:
-                self._link(staged, path)
+                self.link(staged, path)
             except FileNotFoundError:
                 self._make_folders(Path(path).parent)
-                self._link(staged, path)
+                self.link(staged, path)
         except NotADirectoryError:
             raise self._folder_taken(Path(path)) from None
         return key
@@ -80,7 +87,7 @@ class LocalStorage:
         taken = next(folder for folder in reversed(folders) if not folder.is_dir())
         return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(taken.relative_to(self.root)))
 
-    def _link(self, staged: StagedFile, path: str) -> None:
+    def link(self, staged: StagedFile, path: str) -> None:
         """Give the staged file its name. A link is atomic and never replaces what is there."""
         if staged.path is not None:
             os.link(staged.path, path)
@@ -147,6 +154,45 @@ class LocalStorage:
         if _UNSAFE.search(f"/{key}/"):
             raise ValueError("not a key of this storage")
         return f"{self._prefix}{key}"
+
+
+class LocalThumbnails:
+    """The thumbnails of a :class:`LocalStorage`: one folder in its root, a file for each."""
+
+    def __init__(self, storage: LocalStorage) -> None:
+        self._storage = storage
+        self._folder = storage.root / THUMBNAILS
+
+    def get(self, id: str) -> bytes | None:
+        try:
+            return self._path(id).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put(self, id: str, content: bytes) -> None:
+        path = self._path(id)
+        with contextlib.closing(self._storage.stage()) as staged:
+            staged.write(content)
+            path.unlink(missing_ok=True)
+            # Who comes to the same name at the same time has made the same.
+            with contextlib.suppress(FileExistsError):
+                try:
+                    self._storage.link(staged, str(path))
+                except FileNotFoundError:
+                    self._folder.mkdir(mode=0o700, exist_ok=True)
+                    self._storage.link(staged, str(path))
+
+    def delete(self, id: str) -> None:
+        self._path(id).unlink(missing_ok=True)
+
+    def ids(self) -> Iterator[str]:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            yield from (entry.name for entry in entries if _ID.fullmatch(entry.name))
+
+    def _path(self, id: str) -> Path:
+        if not _ID.fullmatch(id):
+            raise ValueError("not the id of a record")
+        return self._folder / id
 
 
 def _sync_folder(folder: str | Path) -> None:

@@ -44,6 +44,7 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool) -> Blueprint:
     blueprint.add_url_rule("/files", "files", files.files)
     blueprint.add_url_rule("/files/<id>/<filename>", "file", files.file)
     blueprint.add_url_rule("/files/<id>", "delete_file", files.delete_file, methods=["DELETE"])
+    blueprint.add_url_rule("/thumbnails/<id>.webp", "thumbnail", files.thumbnail)
     blueprint.add_url_rule("/batches/<id>", "batch", pages.batch)
     blueprint.add_url_rule("/csrf-token", "csrf_token", pages.csrf_token)
     blueprint.add_url_rule("/healthz", "healthz", pages.healthz)
@@ -131,7 +132,7 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
             response.close()
             response = ours
         # An uploaded file is no page of ours, whatever its type: it keeps its own, narrower policy.
-        if request.endpoint == "uploads.file":
+        if request.endpoint in {"uploads.file", "uploads.thumbnail"}:
             response = security.without_cookie(response)
         elif response.mimetype == "text/html":
             security.guard_page(response)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.http import dump_options_header
 from werkzeug.wsgi import FileWrapper
 
-from .. import security
+from .. import security, thumbnails
 from ..errors import Rejected
 from ..records import Record
 from ..signals import upload_deleted
@@ -43,7 +43,7 @@ def file_fields(record: Record, root: str = "") -> dict[str, Any]:
         "sha256": record.sha256,
         "created": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "url": f"{root or url_for('uploads.files')}/{record.id}/{quote(record.filename, safe='')}",
-        "thumbnail": None,
+        "thumbnail": url_for("uploads.thumbnail", id=record.id) if thumbnails.possible(record) else None,
     }
 
 
@@ -74,12 +74,8 @@ def newest(cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]
 
 def file(id: str, filename: str) -> Response:
     """The bytes of a file of mine or of a public set, served so that a browser can run nothing in them."""
-    record = site().records.file(id)
-    if record is None:
-        # Whoever is signed out learns no more about an id that is there than about one that is not.
-        owner()
-    readable = record is not None and (_is_public(record) or record.owner == owner())
-    if record is None or not readable or record.filename != filename:
+    record = _readable(id)
+    if record.filename != filename:
         raise Rejected.because("unknown_file")
     inline = bool(_INLINE.fullmatch(record.type)) and "download" not in request.args
     try:
@@ -116,6 +112,45 @@ def file(id: str, filename: str) -> Response:
         opened.close()
         raise
     return response
+
+
+def thumbnail(id: str) -> Response:
+    """The small picture of a file of mine or of a public set; made now where nobody has asked for it before."""
+    record = _readable(id)
+    etag = f"{thumbnails.RECIPE}-{record.id}"
+    response = security.CookielessResponse(mimetype="image/webp")
+    if etag in request.if_none_match:
+        response.status_code = 304
+    else:
+        try:
+            response.set_data(thumbnails.thumbnail_of(site(), record))
+        except FileNotFoundError:
+            current_app.logger.exception("the bytes of a record are gone")
+            raise Rejected.because("unknown_file") from None
+        except Rejected as rejected:
+            refusal = security.refuse(rejected)
+            if rejected.code == "thumbnail_later":
+                refusal.headers["Retry-After"] = str(thumbnails.RETRY_AFTER)
+            return refusal
+    headers = response.headers
+    headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    # The picture behind an id never changes, and is in nobody's list once it is deleted.
+    headers["Cache-Control"] = "private, max-age=86400"
+    response.set_etag(etag)
+    return response
+
+
+def _readable(id: str) -> Record:
+    """The record of a file of mine or of a public set. Rejected alike for one of another owner and for none."""
+    record = site().records.file(id)
+    if record is None:
+        # Whoever is signed out learns no more about an id that is there than about one that is not.
+        owner()
+    if record is None or not (_is_public(record) or record.owner == owner()):
+        raise Rejected.because("unknown_file")
+    return record
 
 
 def _is_public(record: Record) -> bool:
