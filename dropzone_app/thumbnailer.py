@@ -37,7 +37,7 @@ def _limit(memory: int, seconds: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(limit, (soft, hard))
     with contextlib.suppress(OSError):
-        os.nice(10)
+        os.nice(5)
     # Where memory is short for the whole machine, this is what the system shall end, and not the server.
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")

@@ -15,7 +15,12 @@ from dropzone_app import Uploads, UploadSet, create_app
 BOUNDARY = "----the-boundary-7f3a"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"pixels" * 20
+#: Eight by eight, black.
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000080000000808020000004b6d29"
+    "dc0000000c4944415478da6360181e000000c8000193bda58e0000000049454e"
+    "44ae426082"
+)
 PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
 EXE = b"MZ\x90\0" + b"\0" * 60
 

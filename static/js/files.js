@@ -8,6 +8,7 @@ import { listFiles } from "./receipts.js";
 const PICTURE = /^image\/(jpeg|png|gif|webp|avif|bmp)$/;
 const SMALL_PICTURE = 2_000_000;
 const CLOCK_MS = 30_000;
+const TRIES = 8;
 
 /** "Your files": what the server listed, brought to life, and what was stored since, put on top. */
 export class Files {
@@ -48,6 +49,8 @@ export class Files {
   adopt(item) {
     this.items.set(item.dataset.fileId ?? "", item);
     this.drawTimes(item);
+    const image = item.querySelector("img");
+    if (image) watch(image);
     const remove = item.querySelector("[data-uploads-delete]");
     if (remove instanceof HTMLButtonElement) {
       remove.hidden = false;
@@ -96,7 +99,7 @@ export class Files {
     fill("path", file.path ?? "");
     const time = /** @type {HTMLTimeElement} */ (item.querySelector("time"));
     time.dateTime = file.created;
-    /** @type {HTMLElement} */ (item.querySelector("[data-file-picture]")).replaceChildren(pictureOf(file));
+    /** @type {HTMLElement} */ (item.querySelector("[data-file-picture]")).replaceChildren(...pictureOf(file));
     this.adopt(item);
     return item;
   }
@@ -227,15 +230,59 @@ function choice(word, className) {
   return button;
 }
 
-/** @param {StoredFile} file */
+/**
+ * The icon and, on top of it, the picture; as the server's pages have them.
+ *
+ * @param {StoredFile} file
+ */
 function pictureOf(file) {
+  const below = icon(iconFor(file.filename));
   const small = PICTURE.test(file.type ?? "") && file.size <= SMALL_PICTURE;
   const source = file.thumbnail ?? (small ? file.url : null);
-  if (source === null) return icon(iconFor(file.filename));
+  if (source === null) return [below];
   const image = document.createElement("img");
   image.alt = "";
+  image.width = image.height = 48;
   image.loading = "lazy";
+  if (file.thumbnail) image.dataset.thumbnail = "";
   image.src = source;
-  image.addEventListener("error", () => image.replaceWith(icon(iconFor(file.filename))), { once: true });
-  return image;
+  return [below, image];
+}
+
+/**
+ * Takes the icon away once its picture is there, and the picture where that never comes. A thumbnail that the server
+ * has no time for yet is asked for again.
+ *
+ * @param {HTMLImageElement} image
+ */
+function watch(image) {
+  let tries = 0;
+  const shown = () => image.previousElementSibling?.remove();
+  const failed = async () => {
+    tries += 1;
+    const wait = "thumbnail" in image.dataset && tries <= TRIES ? await secondsToWait(image.src) : null;
+    if (wait === null) image.remove();
+    else setTimeout(() => (image.src = image.src), wait * tries * (1 + Math.random()) * 1000);
+  };
+  image.addEventListener("load", shown, { once: true });
+  image.addEventListener("error", failed);
+  // It may have come, or not, before this script did.
+  if (image.complete && image.naturalWidth > 0) shown();
+  else if (image.complete) failed();
+}
+
+/**
+ * An image does not tell why it is not there; this asks.
+ *
+ * @param {string} url
+ * @returns {Promise<number | null>} null where there is no use in waiting
+ */
+async function secondsToWait(url) {
+  try {
+    const answer = await fetch(url, { credentials: "same-origin" });
+    if (answer.ok) return 0;
+    return answer.status === 503 ? Number(answer.headers.get("Retry-After")) || 1 : null;
+  } catch {
+    return null;
+  }
 }
