@@ -25,7 +25,7 @@ from typing import IO
 from . import thumbnailer
 from .errors import Rejected
 from .records import Record
-from .storage import Storage, Thumbnails
+from .storage import Thumbnails
 from .uploads import Site
 
 #: Pixels of the longer edge. Smaller pictures keep their size.
@@ -78,14 +78,14 @@ def thumbnail_of(site: Site, record: Record) -> bytes:
     Rejected where none can be made or too many are being made, FileNotFoundError where the file is gone,
     OSError where it cannot be read.
     """
-    if not possible(record):
+    beside = site.thumbnails_of(record)
+    if beside is None or not possible(record):
         raise Rejected.because("no_thumbnail")
-    keeper = site.keeper(record)
-    kept = _kept(keeper.thumbnails, record)
+    kept = _kept(beside, record)
     if kept is None:
         with _turn():
             # While this one waited another may have made it.
-            kept = _kept(keeper.thumbnails, record) or _make(site, keeper, record)
+            kept = _kept(beside, record) or _make(site, record, beside)
     if kept == _none():
         raise Rejected.because("no_thumbnail")
     return kept
@@ -97,18 +97,18 @@ def sweep(site: Site, *, dry_run: bool = False) -> int:
     There is one where the process died that had just made it for a file which was being deleted.
     """
     removed = 0
-    for storage in site.storages.values():
-        ids = storage.thumbnails.ids()
+    for beside in filter(None, (storage.thumbnails for storage in site.storages.values())):
+        ids = beside.ids()
         while some := set(islice(ids, 1000)):
             for id in some - site.records.existing(some):
                 removed += 1
                 if not dry_run:
-                    storage.thumbnails.delete(id)
+                    beside.delete(id)
     return removed
 
 
-def _kept(thumbnails: Thumbnails, record: Record) -> bytes | None:
-    content = thumbnails.get(record.id) or b""
+def _kept(beside: Thumbnails, record: Record) -> bytes | None:
+    content = beside.get(record.id) or b""
     # RIFF tells its length: what a power cut has shortened is made again.
     whole = content[:4] == b"RIFF" and int.from_bytes(content[4:8], "little") + 8 == len(content)
     return content if whole or content == _none() else None
@@ -137,15 +137,15 @@ def _turn() -> Iterator[None]:
         _places.release()
 
 
-def _make(site: Site, keeper: Storage, record: Record) -> bytes:
-    with keeper.open(record.key) as file, _with_descriptor(file) as source:
+def _make(site: Site, record: Record, beside: Thumbnails) -> bytes:
+    with site.keeper(record).open(record.key) as file, _with_descriptor(file) as source:
         made = _run(source, _FORMATS[record.type])
     # A full disk is no reason not to show it.
     with contextlib.suppress(OSError):
-        keeper.thumbnails.put(record.id, made)
+        beside.put(record.id, made)
         if site.records.file(record.id) is None:
             # Deleted meanwhile, and what was removed then was not there yet.
-            keeper.thumbnails.delete(record.id)
+            beside.delete(record.id)
     return made
 
 

@@ -33,8 +33,9 @@ from .intake import Part
 from .kinds import DEFAULT_TYPES, AllExcept
 from .naming import shown, storage_key
 from .processing import Processing, Scanner, Svg
-from .records import STORED, Record, Records, new_id
-from .storage import LocalStorage, Storage
+                self.keeper(record).delete(record.key, record.mark)
+                if kept := self.thumbnails_of(record):
+                    kept.delete(record.id)
 
 Check = Callable[[Part], None]
 Batching = Literal["each", "all"]
@@ -375,6 +376,10 @@ class Site:
         except KeyError:
             raise FileNotFoundError(f"no storage for the set {record.storage!r}") from None
 
+    def thumbnails_of(self, record: Record) -> Thumbnails | None:
+        """Where the thumbnail of a recorded file is kept: beside it, or in the app's own storage."""
+        return self.keeper(record).thumbnails or self.storage.thumbnails
+
     def upload_set(self, name: str | None) -> UploadSet:
         """The set called ``name``, the first one for None. Rejected when there is none."""
         if name is None:
@@ -431,3 +436,7 @@ class Site:
                 self.keeper(record).delete(record.key, record.mark)
                 if kept := self.thumbnails_of(record):
                     kept.delete(record.id)
+<<<<<<< HEAD
+=======
+        self.records.release([record.id for record in reserved])
+>>>>>>> 1681e56 (Keep thumbnails of a shared folder in the app's own storage, and document them)

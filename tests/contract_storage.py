@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from dropzone_app.storage import StagedFile, Storage
+from dropzone_app.storage import StagedFile, Storage, Thumbnails
 
 SIZES = [0, 1, 1000, (1 << 20) + 3, 9 << 20]
 
@@ -43,6 +43,11 @@ def exists(storage: Storage, key: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def kept_beside(storage: Storage) -> Thumbnails:
+    assert storage.thumbnails
+    return storage.thumbnails
 
 
 class StorageContract:
@@ -210,7 +215,7 @@ class StorageContract:
             storage.delete(key)
 
     def test_a_thumbnail_is_kept_replaced_and_removed_beside_the_files(self, storage: Storage) -> None:
-        thumbnails, id = storage.thumbnails, "0123456789abcdef" * 2
+        thumbnails, id = kept_beside(storage), "0123456789abcdef" * 2
         assert thumbnails.get(id) is None
         assert list(thumbnails.ids()) == []
         thumbnails.delete(id)
@@ -230,11 +235,8 @@ class StorageContract:
         "id", ["", "..", "../a.bin", "a.bin", "g" * 32, "A" * 32, "0" * 31, "0" * 32 + "\n"]
     )
     def test_only_the_id_of_a_record_names_a_thumbnail(self, storage: Storage, id: str) -> None:
-        for use in (
-            storage.thumbnails.get,
-            storage.thumbnails.delete,
-            lambda id: storage.thumbnails.put(id, b""),
-        ):
+        thumbnails = kept_beside(storage)
+        for use in (thumbnails.get, thumbnails.delete, lambda id: thumbnails.put(id, b"")):
             with pytest.raises(ValueError, match="not the id"):
                 use(id)
 
@@ -243,14 +245,14 @@ class StorageContract:
 
         def keep(number: int) -> None:
             together.wait()
-            storage.thumbnails.put("0" * 32, b"%d" % number * 1000)
+            kept_beside(storage).put("0" * 32, b"%d" % number * 1000)
 
         threads = [threading.Thread(target=keep, args=(number,)) for number in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert storage.thumbnails.get("0" * 32) in {b"%d" % number * 1000 for number in range(8)}
+        assert kept_beside(storage).get("0" * 32) in {b"%d" % number * 1000 for number in range(8)}
 
     def test_what_living_processes_stage_is_no_left_over(self, storage: Storage) -> None:
         staged = staged_with(storage, b"half of")

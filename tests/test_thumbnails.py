@@ -540,6 +540,19 @@ def test_a_file_that_has_no_descriptor_is_copied_for_it(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "far/.thumbnails") == [file["id"]]
 
 
+def test_of_a_folder_that_others_read_too_they_are_kept_in_the_apps_own(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    app = make_app(tmp_path, UploadSet("photos", IMAGES), UPLOADED_PHOTOS_DEST=str(shared))
+    visitor = Visitor(app)
+    file = stored(visitor, encoded(picture(), "JPEG"))
+    assert opened(visitor.get(file["thumbnail"])).size == (256, 171)
+    assert os.listdir(shared) == [file["key"]]
+    assert os.listdir(tmp_path / "uploads/.thumbnails") == [file["id"]]
+    assert visitor.delete(f"/files/{file['id']}").status_code == 204
+    assert os.listdir(tmp_path / "uploads/.thumbnails") == []
+
+
 # ---- many at once
 
 

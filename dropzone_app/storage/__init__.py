@@ -37,8 +37,11 @@ class Storage(Protocol):
     """What the path of an upload needs of a place for bytes. Failures are OSError."""
 
     @property
-    def thumbnails(self) -> Thumbnails:
-        """Where the small pictures of its files are kept: in ``.thumbnails/``, which no key can name."""
+    def thumbnails(self) -> Thumbnails | None:
+        """Where the small pictures of its files are kept: in ``.thumbnails/``, which no key can name.
+
+        None: elsewhere, because the place is not ours alone.
+        """
 
     def stage(self) -> StagedFile:
         """Where the bytes of a part go as they arrive."""

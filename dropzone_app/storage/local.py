@@ -50,8 +50,8 @@ class LocalStorage:
         return str(self.root)
 
     @property
-    def thumbnails(self) -> LocalThumbnails:
-        return LocalThumbnails(self)
+    def thumbnails(self) -> LocalThumbnails | None:
+        return None if self._shared else LocalThumbnails(self)
 
     def stage(self) -> StagedFile:
         try:
