@@ -33,9 +33,8 @@ from .intake import Part
 from .kinds import DEFAULT_TYPES, AllExcept
 from .naming import shown, storage_key
 from .processing import Processing, Scanner, Svg
-                self.keeper(record).delete(record.key, record.mark)
-                if kept := self.thumbnails_of(record):
-                    kept.delete(record.id)
+from .records import STORED, Record, Records, new_id
+from .storage import LocalStorage, Storage, Thumbnails
 
 Check = Callable[[Part], None]
 Batching = Literal["each", "all"]
@@ -436,7 +435,3 @@ class Site:
                 self.keeper(record).delete(record.key, record.mark)
                 if kept := self.thumbnails_of(record):
                     kept.delete(record.id)
-<<<<<<< HEAD
-=======
-        self.records.release([record.id for record in reserved])
->>>>>>> 1681e56 (Keep thumbnails of a shared folder in the app's own storage, and document them)
