@@ -22,7 +22,7 @@ from flask import Blueprint, Flask, url_for
 from flask_dropzone import Dropzone
 from markupsafe import Markup
 
-from . import cli, dropzone, security
+from . import chunked, cli, dropzone, security
 from .config import DEFAULTS, SettingError, Settings, absolute_sqlite
 from .errors import Rejected
 from .intake import Part
@@ -214,6 +214,7 @@ def _set_up(
         records=records,
     )
     here.recover()
+    chunked.recover(here)
     app.extensions["uploads"] = here
     app.extensions["uploads_owner"] = owner
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})

@@ -131,6 +131,8 @@ class Settings:
     digest: bool
     #: One request body; 0 until :meth:`with_room_for` has settled it.
     max_content_length: Size
+    #: Our page sends larger files in chunks of so much.
+    chunk_size: Size
     #: The name of the file field, Dropzone's ``paramName``.
     field: str
     #: The ``DROPZONE_…`` keys that somebody set, checked by :func:`dropzone.read`.
@@ -156,6 +158,7 @@ class Settings:
             database=str(config["UPLOADS_DATABASE"]),
             durable=parse_flag("UPLOADS_DURABLE", config["UPLOADS_DURABLE"]),
             digest=digest == "sha256",
+            chunk_size=parse_size("UPLOADS_CHUNK_SIZE", config["UPLOADS_CHUNK_SIZE"]),
             max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
             dropzone=dict(dropzone or {}),
@@ -164,7 +167,10 @@ class Settings:
 
     def with_room_for(self, largest: Size) -> Settings:
         """These settings with a limit for bodies: the one that was set, else what a file of ``largest`` needs."""
-        return replace(self, max_content_length=self.max_content_length or Size(largest + BODY_OVERHEAD))
+        limit = self.max_content_length or Size(largest + BODY_OVERHEAD)
+        # A chunk has to fit into a body, fields and all.
+        room = max(limit - BODY_OVERHEAD, limit // 2, 1)
+        return replace(self, max_content_length=limit, chunk_size=Size(min(self.chunk_size, room)))
 
     def choose(
         self,
@@ -246,6 +252,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_MAX_TOTAL_SIZE": None,
     "UPLOADS_MAX_FILES": None,
     "UPLOADS_MAX_PARTS": None,
+    "UPLOADS_CHUNK_SIZE": "16 MiB",
     "UPLOADS_STRIP_METADATA": None,
     "UPLOADS_SVG": None,
     "UPLOADS_SCAN": None,

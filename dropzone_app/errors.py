@@ -7,6 +7,7 @@ file's name (``"huge.png": the file is 12.1 MB; …``); :attr:`Rejected.sentence
 from __future__ import annotations
 
 import errno
+import json
 import re
 from typing import NamedTuple
 
@@ -70,6 +71,33 @@ MESSAGES: dict[str, Message] = {
     ),
     "drop_full": Message(422, "only {limit} can be taken at a time; add this one in another drop."),
     "duplicate": Message(409, 'the same file is already here as "{filename}"; it need not be sent again.'),
+    # One chunk of a file: it does not count, and the file may still come.
+    "chunk_fields": Message(
+        400,
+        'the fields of this chunk do not agree: "{field}" should be {expected}; reload the page and send it again.',
+    ),
+    "chunk_length": Message(
+        400, "{received} of this chunk arrived, but {declared} belong to it; send it again."
+    ),
+    "chunk_digest": Message(
+        422, "this chunk is not what was announced (its SHA-256 differs); send it again."
+    ),
+    "chunk_changed": Message(
+        409,
+        "this chunk is of another file than the first one under its uuid ({field} differs); drop the file again.",
+    ),
+    "chunk_overlaps": Message(
+        409, "this chunk overlaps another one that is here; ask what is here, and send the rest."
+    ),
+    "upload_gone": Message(
+        409, "what had arrived of this file is gone: it was cancelled or cleared away; send the file again."
+    ),
+    "no_chunks": Message(400, "files cannot be sent in chunks here; send the file in one piece."),
+    # A file in chunks, for good.
+    "chunk_differs": Message(
+        409, "two versions of this file arrived: it may have changed while it was sent; drop it again."
+    ),
+    "damaged": Message(422, "what had arrived of this file was damaged; send the file again."),
     "batch_refused": Message(
         422, "not stored, because another file of this batch was refused and they belong together."
     ),
@@ -104,6 +132,10 @@ MESSAGES: dict[str, Message] = {
     "body_over_limit": Message(
         413, "The upload is larger than {limit}, the limit for one request. Send fewer or smaller files."
     ),
+    "one_chunk": Message(
+        400, "A request with a chunk may hold no other file; send them in requests of their own."
+    ),
+    "chunk_late": Message(400, "The fields of a chunk must stand before its file in the form."),
     "not_multipart": Message(415, "Uploads must be sent as a multipart/form-data form with a boundary."),
     "content_encoding": Message(415, "Uploads must be sent without Content-Encoding."),
     "foreign_origin": Message(
@@ -197,6 +229,15 @@ class Rejected(Exception):
         """The table's row ``code``, its placeholders filled from ``values``. KeyError for an unknown row."""
         message = MESSAGES[code]
         return cls(message.text.format(**values), message.status, code)
+
+    def dumps(self) -> str:
+        """The refusal as text that can be kept."""
+        return json.dumps({"text": self.text, "status": self.status, "code": self.code})
+
+    @classmethod
+    def loads(cls, text: str) -> Rejected:
+        """The refusal that :meth:`dumps` wrote down."""
+        return cls(**json.loads(text))
 
     @property
     def sentence(self) -> str:

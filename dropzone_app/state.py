@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .checks import check_announced
 from .errors import Rejected
 from .naming import display_name, shown
-from .records import STORED, Record
+from .records import REFUSED, STORED, Held, Record, Unfinished
 from .uploads import Site, UploadSet
 
 
@@ -34,6 +34,9 @@ class State:
     rejected: Rejected | None = None
     record: Record | None = None
 
+    #: What an upload on its way is called, for a page that no longer has the file.
+    upload: Unfinished | None = None
+
 
 NEW = State("new")
 
@@ -45,13 +48,43 @@ def of_record(record: Record) -> State:
     return State("stored", record.size, record=record)
 
 
+def of_upload(upload: Unfinished, held: Sequence[Held]) -> State:
+    """The state of a file that arrives in chunks."""
+    if upload.state == REFUSED and upload.refusal:
+        return State("refused", upload.size, rejected=Rejected.loads(upload.refusal))
+    ranges: list[tuple[int, int]] = []
+    for start, end, _ in held:
+        if ranges and ranges[-1][1] == start:
+            start = ranges.pop()[0]
+        ranges.append((start, end))
+    return State("receiving", upload.size, ranges, upload=upload)
+
+
+def states(site: Site, owner: str, uuids: Sequence[str]) -> dict[str, State]:
+    """The states of those of the owner's uploads that are known, by uuid."""
+    # In this order: a file that is stored between the two looks is found by the second.
+    uploads = site.records.unfinished.of_uuids(owner, uuids)
+    records = site.records.of_uuids(owner, uuids)
+    found = unfinished(site, [upload for uuid, upload in uploads.items() if uuid not in records])
+    for upload in uploads.values():
+        if upload.file and (record := site.records.file(upload.file)):
+            found[upload.uuid] = of_record(record)
+    return found | {uuid: of_record(record) for uuid, record in records.items()}
+
+
+def unfinished(site: Site, uploads: Sequence[Unfinished]) -> dict[str, State]:
+    """The states of these uploads, by uuid; without those whose file is gone that had the same bytes."""
+    held = site.records.unfinished.held([upload.id for upload in uploads])
+    return {upload.uuid: of_upload(upload, held[upload.id]) for upload in uploads if not upload.file}
+
+
 def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Announced]) -> dict[str, State]:
     """What would become of ``files`` of one drop, by uuid: refused by name, size or count, or there already.
 
     What only the bytes can tell is told when they come.
     """
     rules = site.rules[upload_set.name]
-    known = site.records.of_uuids(owner, [file.uuid for file in files])
+    known = states(site, owner, [file.uuid for file in files])
     same: dict[str, Record] = {}
     if upload_set.duplicates != "keep":
         digests = [file.sha256 for file in files if file.sha256]
@@ -68,7 +101,7 @@ def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Anno
             raise Rejected.because("duplicate", filename=shown(twin.filename))
         return of_record(twin)
 
-    states: dict[str, State] = {}
+    told: dict[str, State] = {}
     taken = 0
     for file in files:
         try:
@@ -78,12 +111,16 @@ def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Anno
             taken += 1
         except Rejected as rejected:
             state = State("refused", file.size, rejected=rejected)
-        states[file.uuid] = state
-    return states
+        told[file.uuid] = state
+    return told
 
 
-def _repeated(file: Announced, record: Record) -> State:
-    """The state of a file whose uuid came before. Rejected when it came with another file."""
-    if not record.came_as(file.size, file.sha256):
+def _repeated(file: Announced, known: State) -> State:
+    """The state of a file whose uuid came before. Rejected when it came with another file, or was refused."""
+    if known.record and not known.record.came_as(file.size, file.sha256):
         raise Rejected.because("uuid_taken")
-    return of_record(record)
+    if known.upload and known.upload.size != file.size:
+        raise Rejected.because("chunk_changed", field="size")
+    if known.rejected:
+        raise known.rejected
+    return known

@@ -16,7 +16,8 @@ LAYERS = (
     {"cli", "forms", "reuploaded"},
     {"views"},
     {"security", "signals"},
-    {"batch", "thumbnails", "state"},
+    {"chunked", "state"},
+    {"batch", "thumbnails"},
     {"uploads"},
     {"processing", "records"},
     {"intake"},
@@ -34,9 +35,9 @@ KNOWN_TO = {
     "flask_dropzone": {"__init__"},
     "flask_wtf": {"__init__", "security", "forms"},
     # A part of a request is Werkzeug's FileStorage for all who receive it.
-    "werkzeug": FLASK | {"batch", "intake", "forms"},
+    "werkzeug": FLASK | {"batch", "chunked", "intake", "forms"},
     # That the database failed is for those to know who answer for it; what SQL is, for the records alone.
-    "sqlalchemy.exc": {"records", "batch", "views"},
+    "sqlalchemy.exc": {"records", "batch", "chunked", "views"},
     "sqlalchemy": {"records"},
     "alembic": {"records"},
 }

@@ -27,13 +27,25 @@ class Part(FileStorage):
     staged: StagedFile | None
 
     def __init__(
-        self, rules: Rules, storage: Storage, *, key: str, filename: str, headers: Headers | None = None
+        self,
+        rules: Rules,
+        storage: Storage,
+        *,
+        key: str,
+        filename: str,
+        headers: Headers | None = None,
+        staged: StagedFile | None = None,
     ) -> None:
+        """``staged``: where the bytes are already; each is still to be given to :meth:`screen`."""
         #: The name as it was sent.
         self.sent_name = filename
         cleaned = display_name(filename)
         self._screening = Screening(rules, cleaned)
-        self.staged = None if self._screening.rejected else storage.stage()
+        self.staged = staged
+        if self._screening.rejected:
+            self.discard()
+        elif staged is None:
+            self.staged = storage.stage()
         self._arrived_sha256: str | None = None
         super().__init__(cast(IO[bytes], self.staged), filename=cleaned, name=key, headers=headers)
 
@@ -75,11 +87,16 @@ class Part(FileStorage):
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes. OSError where the disk is full or failing."""
-        if self._screening.feed(data):
+        if self.screen(data):
             assert self.staged
             self.staged.write(data)
-        else:
+
+    def screen(self, data: bytes) -> bool:
+        """Look at the next bytes, which are staged elsewhere; whether anyone still wants them."""
+        wanted = self._screening.feed(data)
+        if not wanted:
             self.discard()
+        return wanted
 
     def finish(self) -> None:
         """All bytes were there."""

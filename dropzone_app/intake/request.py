@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -26,6 +26,7 @@ from ..errors import Rejected
 from ..naming import shown
 from ..storage import Storage
 from . import OtherFile, Part
+from .chunks import IncomingChunk, is_chunk
 
 # One read of the input. gunicorn copies its whole read-ahead on every read, so that small ones are dear.
 _CHUNK = 1 << 20
@@ -95,6 +96,8 @@ class Intake:
     storage: Storage
     #: The file field that is ours, with or without an index; None: every one.
     field: str | None
+    #: Takes the fields of a chunk, its key and its filename: where its bytes go.
+    open_chunk: Callable[[Mapping[str, str], str, str], IncomingChunk]
     #: What becomes of a file under another field: refuse the request, or leave it to the view, whose form it is.
     leave_others: bool = False
 
@@ -110,6 +113,9 @@ class UploadRequestMixin(Request):
         if self.intake is None:
             return super().make_form_data_parser()
         return _PartParser(self, self.intake)
+
+
+_File = Part | IncomingChunk | OtherFile
 
 
 class _PartParser(FormDataParser):
@@ -141,7 +147,7 @@ class _PartParser(FormDataParser):
         if self._request._refused is not None:
             # Somebody asks again after the refusal; the rest of the body is no form.
             raise self._request._refused
-        parts: list[Part | OtherFile] = []
+        parts: list[_File] = []
         try:
             fields = self._parse(boundary, parts)
         except BaseException as error:
@@ -158,7 +164,7 @@ class _PartParser(FormDataParser):
         ]
         return stream, self.cls(fields), self.cls([(part.name or "", part) for part in named])
 
-    def _parse(self, boundary: str, parts: list[Part | OtherFile]) -> list[tuple[str, str]]:
+    def _parse(self, boundary: str, parts: list[_File]) -> list[tuple[str, str]]:
         """Read the body; parts go into ``parts`` as they begin, so that a failure can let go of them."""
         settings = self._intake.settings
         body = self._body
@@ -170,7 +176,7 @@ class _PartParser(FormDataParser):
             header_charset="latin-1",
         )
         fields: list[tuple[str, str]] = []
-        part: Part | OtherFile | None = None
+        part: _File | None = None
         field: _Field | None = None
         most = self._intake.rules.max_total_size
         total = received = 0
@@ -190,8 +196,7 @@ class _PartParser(FormDataParser):
                         if filename is None:
                             field = _Field(_utf8(event.name), self._field_limit)
                         else:
-                            ours = sum(isinstance(part, Part) for part in parts)
-                            part = self._open(event, filename, ours)
+                            part = self._open(event, filename, fields, parts)
                             parts.append(part)
                     elif event is None:
                         if part is not None:
@@ -217,13 +222,22 @@ class _PartParser(FormDataParser):
             raise Rejected.because("malformed") from error
         return fields
 
-    def _open(self, segment: MultipartSegment, sent: str, before: int) -> Part | OtherFile:
+    def _open(
+        self, segment: MultipartSegment, sent: str, fields: list[tuple[str, str]], parts: list[_File]
+    ) -> _File:
         """A part for a file segment. Rejected when the whole request is wrong to have it."""
         key = _utf8(segment.name)
         if not self._field_name.fullmatch(key):
             if self._intake.leave_others:
                 return OtherFile(key=key, filename=sent, headers=Headers(segment.headerlist))
             raise Rejected.because("wrong_field", field=shown(key), name=self._intake.settings.field)
+        before = sum(isinstance(part, Part | IncomingChunk) for part in parts)
+        # Of a field that comes twice the first one counts, as in request.form.
+        beside = dict(reversed(fields))
+        if is_chunk(beside):
+            if before:
+                raise Rejected.because("one_chunk")
+            return self._intake.open_chunk(beside, key, sent)
         rules = self._intake.rules
         if rules.max_files and before >= rules.max_files:
             raise Rejected.because("too_many_files", limit=rules.max_files)

@@ -3,16 +3,24 @@
 Times are microseconds since 1970, UTC. Any failure of the database is :class:`sqlalchemy.exc.SQLAlchemyError`.
 """
 
+from .database import now
 from .migrations import upgrading
-from .records import BATCH_LIFETIME, COMMITTING, STORED, UNDOING, Record, Records, new_id, now
+from .records import BATCH_LIFETIME, Record, Records, new_id
+from .tables import COMMITTING, STORED, UNDOING
+from .unfinished import RECEIVING, REFUSED, Held, Taken, Unfinished
 
 __all__ = [
     "BATCH_LIFETIME",
     "COMMITTING",
+    "RECEIVING",
+    "REFUSED",
     "STORED",
     "UNDOING",
+    "Held",
     "Record",
     "Records",
+    "Taken",
+    "Unfinished",
     "new_id",
     "now",
     "upgrading",

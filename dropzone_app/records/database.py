@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,11 @@ from sqlalchemy.exc import DBAPIError
 
 #: Seconds that a writer waits for another one.
 BUSY_TIMEOUT = 10
+
+
+def now() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
 
 
 class Database:

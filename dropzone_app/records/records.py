@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,14 +31,13 @@ from ..config import SettingError
 from ..naming import numbered
 from ..processes import is_alive, this_process
 from . import migrations
-from .database import Database
+from .database import Database, now
 from .sqlite import SQLite
+from .tables import COMMITTING, STORED, UNDOING
 from .tables import batches as _batches
 from .tables import files as _files
 from .tables import numbers as _numbers
-
-#: A row is reserved, then stored; or it is being undone, and is never stored any more.
-COMMITTING, STORED, UNDOING = "committing", "stored", "undoing"
+from .unfinished import UnfinishedUploads
 
 #: Tries to find a free key before a random one is taken.
 _NUMBERED_TRIES = 3
@@ -89,10 +87,6 @@ def _is_id(text: str) -> bool:
     return len(text) == 32 and text.isascii() and text.isalnum()
 
 
-def now() -> int:
-    return time.time_ns() // 1000
-
-
 class Records:
     """The records behind one database URL."""
 
@@ -108,6 +102,8 @@ class Records:
             # Some drivers tell it in several lines.
             reason = " ".join(str(error.__cause__ or error).split())
             raise SettingError(f"UPLOADS_DATABASE: {self} cannot be used: {reason}.") from error
+        #: Uploads of which not all has arrived.
+        self.unfinished = UnfinishedUploads(database)
         self._insert = _Prepared(self._engine, database.upsert(_files).on_conflict_do_nothing())
         self._store = _Prepared(
             self._engine,

@@ -19,6 +19,9 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+#: A row of a file is reserved, then stored; or it is being undone, and is never stored any more.
+COMMITTING, STORED, UNDOING = "committing", "stored", "undoing"
+
 files = Table(
     "files",
     metadata,
@@ -64,6 +67,43 @@ batches = Table(
     Column("owner", Text, nullable=False),
     Column("created", BigInteger, nullable=False, index=True),
     Column("report", Text, nullable=False),
+)
+# What arrives in chunks, until all of it is there.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("uuid", String(64), nullable=False),
+    Column("set", String(64), nullable=False),
+    Column("storage", String(64), nullable=False),
+    # What the storage calls the bytes.
+    Column("handle", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("chunk_size", BigInteger, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("updated", BigInteger, nullable=False, index=True),
+    Column("sha256", String(64)),
+    # The sum of its chunks, kept.
+    Column("received", BigInteger, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("refusal", Text),
+    # The file that had the same bytes already.
+    Column("file", String(32)),
+    # Who is committing.
+    Column("process", String(200)),
+    UniqueConstraint("owner", "uuid"),
+)
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("upload", String(32), primary_key=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("end", BigInteger, nullable=False),
+    # What the storage gave for its bytes: a checksum, or a part's name.
+    Column("mark", Text, nullable=False),
 )
 # Alembic's own table, under a name that leaves the usual one to the host app's migrations.
 version = Table(

@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from ..config import SettingError
+from .chunks import ChunkWriter, Damaged, JoinedFile
 from .local import LocalStorage
 from .staged import StagedFile
 
-__all__ = ["LocalStorage", "StagedFile", "Storage", "Thumbnails", "open_storage"]
+__all__ = [
+    "ChunkStorage",
+    "ChunkWriter",
+    "Chunks",
+    "Damaged",
+    "JoinedFile",
+    "LocalStorage",
+    "StagedFile",
+    "Storage",
+    "Thumbnails",
+    "open_storage",
+]
 
 
 class Thumbnails(Protocol):
@@ -70,6 +82,34 @@ class Storage(Protocol):
 
     def clear_left_overs(self) -> None:
         """Remove what processes that are gone had staged."""
+
+
+class Chunks(Protocol):
+    """Files that arrive in chunks, each under a handle; what is no longer there is FileNotFoundError."""
+
+    def begin(self) -> str:
+        """Make room for a file; its handle."""
+
+    def write(self, handle: str, offset: int | None) -> ChunkWriter:
+        """Where the bytes of the chunk at ``offset`` go as they arrive; None: they are only looked at."""
+
+    def join(self, handle: str) -> JoinedFile:
+        """The whole file, to be committed; no chunk is taken any more."""
+
+    def reopen(self, handle: str) -> None:
+        """Take chunks again: the commit has failed."""
+
+    def drop(self, handle: str) -> None:
+        """Remove what is staged; silent where it is gone."""
+
+
+@runtime_checkable
+class ChunkStorage(Storage, Protocol):
+    """A storage that takes files in chunks."""
+
+    @property
+    def chunks(self) -> Chunks:
+        """Those that are on their way."""
 
 
 def open_storage(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from .chunks import ChunkFolder
 from .staged import Journal, StagedFile, left_over, mark_of, start_writeback
 
 # What no key may have, looked for between slashes: empty, "." and ".." segments, a dot in front of all, "\\", NUL.
@@ -40,6 +41,8 @@ class LocalStorage:
         self._staging = self.root / STAGING
         self._shared = shared
         self._journal: Journal | None = None
+        #: Files that arrive in chunks.
+        self.chunks = ChunkFolder(self._staging, digest=digest)
         if shared:
             return
         self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)

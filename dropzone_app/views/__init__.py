@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from .. import security
+from ..chunked import ChunkedUploads
 from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
 from ..naming import shown
@@ -75,7 +76,11 @@ def _guard() -> None:
         owner()
     if is_upload:
         cast(UploadRequestMixin, request).intake = Intake(
-            settings, site().rules[upload_set.name], site().storage_of(upload_set), settings.field
+            settings,
+            site().rules[upload_set.name],
+            site().storage_of(upload_set),
+            settings.field,
+            ChunkedUploads(site(), upload_set, owner()).open,
         )
     if not by_header:
         security.check_csrf(request.form.get(security.csrf_field()) if is_upload else None)

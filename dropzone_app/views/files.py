@@ -30,7 +30,6 @@ _INLINE = re.compile(
 
 def file_fields(record: Record, root: str = "") -> dict[str, Any]:
     """A File of the HTTP contract. ``root``: the path of all files, for a caller that asks for many."""
-    created = datetime.fromtimestamp(record.created / 1_000_000, UTC)
     return {
         "id": record.id,
         "uuid": record.uuid,
@@ -41,10 +40,16 @@ def file_fields(record: Record, root: str = "") -> dict[str, Any]:
         "size": record.size,
         "type": record.type,
         "sha256": record.sha256,
-        "created": created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "created": iso_time(record.created),
         "url": f"{root or url_for('uploads.files')}/{record.id}/{quote(record.filename, safe='')}",
         "thumbnail": url_for("uploads.thumbnail", id=record.id) if thumbnails.possible(record) else None,
     }
+
+
+def iso_time(microseconds: int) -> str:
+    """A time of the records, as ISO 8601 in UTC."""
+    time = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def files() -> Response | str:

@@ -13,6 +13,7 @@ from .. import dropzone, security
 from ..config import PARALLEL_REQUESTS, SettingError
 from ..errors import MESSAGES, Rejected
 from ..kinds import names_of
+from ..storage import ChunkStorage
 from ..uploads import UploadSet
 from . import files
 from .base import owner, page, render, site
@@ -115,6 +116,7 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
     here, rules = site(), site().rules[upload_set.name]
     keys = here.settings.dropzone
     parts, parallel = dropzone.batching(keys)
+    takes_chunks = isinstance(here.storage_of(upload_set), ChunkStorage)
     in_form, on_click = (keys.get(f"DROPZONE_{key}", False) for key in ("IN_FORM", "UPLOAD_ON_CLICK"))
     # The session gets its owner with the page; whoever is signed out may look, and learns it when uploading.
     current_app.extensions["uploads_owner"]()
@@ -131,6 +133,7 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         "maxParts": rules.max_parts,
         "maxTotalSize": rules.max_total_size,
         "maxContentLength": here.settings.max_content_length,
+        "chunkSize": here.settings.chunk_size if takes_chunks else None,
         "partsPerRequest": parts,
         "parallelRequests": parallel or PARALLEL_REQUESTS,
         "inForm": in_form,

@@ -11,30 +11,42 @@ from werkzeug.wrappers import Response
 
 from .. import security, uploads
 from ..batch import Batch, Verdict
+from ..chunked import ChunkedUploads
 from ..errors import Rejected, from_os_error
+from ..intake.chunks import is_chunk
 from ..intake.request import Body, Intake, UploadRequestMixin
 from .base import owner, site
-from .upload import answer, commit
+from .upload import answer, commit, take_chunk, told_chunk
 
 
 class ReceivedBatch:
     """What :meth:`UploadSet.receive` made of a request: ``verdicts`` of its parts, ``rejected`` when the request
     as a whole was refused (then there is no verdict, and nothing was stored), and :meth:`response`."""
 
-    def __init__(self, batch: Batch | None, rejected: Rejected | None = None) -> None:
+    def __init__(
+        self,
+        batch: Batch | None = None,
+        *,
+        chunk: Verdict | None = None,
+        rejected: Rejected | None = None,
+    ) -> None:
         self._batch = batch
+        self._chunk = chunk
         self.rejected = rejected
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """One for each part, in the order they came."""
-        return self._batch.verdicts if self._batch else []
+        """One for each part, in the order they came; of a chunk none while its file is not complete."""
+        if self._batch:
+            return self._batch.verdicts
+        return [self._chunk] if self._chunk else []
 
     def response(self) -> Response:
-        """The answer of ``POST /upload``: 201 with the files, a plain-text refusal, or a page for a plain form."""
-        if self._batch is None:
-            return security.refuse(self.rejected or Rejected.because("internal"))
-        return answer(self._batch)
+        """The answer of ``POST /upload``: 201 with the files, 202 for a chunk, a plain-text refusal, or a page for a
+        plain form."""
+        if self.rejected:
+            return security.refuse(self.rejected)
+        return answer(self._batch) if self._batch else told_chunk(self._chunk)
 
 
 class UploadSet(uploads.UploadSet):
@@ -67,14 +79,25 @@ class UploadSet(uploads.UploadSet):
             if untouched:
                 security.check_length(request, here.settings)
                 cast(UploadRequestMixin, request).intake = Intake(
-                    here.settings, here.rules[self.name], here.storage_of(self), field, leave_others=True
+                    here.settings,
+                    here.rules[self.name],
+                    here.storage_of(self),
+                    field,
+                    ChunkedUploads(here, configured, owner()).open,
+                    leave_others=True,
                 )
             if not checked:
                 security.check_csrf(request.form.get(security.csrf_field()))
+            files = [
+                (key, file)
+                for key, file in request.files.items(multi=True)
+                if (field is None or _base(key) == field) and file.filename
+            ]
+            if is_chunk(request.form):
+                return ReceivedBatch(chunk=take_chunk(configured, files[0][1] if files else None))
             batch = Batch(here, configured, owner=owner(), form=request.form)
-            for key, file in request.files.items(multi=True):
-                if (field is None or _base(key) == field) and file.filename:
-                    batch.add(key, file)
+            for key, file in files:
+                batch.add(key, file)
             commit(batch)
             return ReceivedBatch(batch)
         except Rejected as error:
@@ -87,7 +110,7 @@ class UploadSet(uploads.UploadSet):
             rejected = Rejected.because("unavailable")
         if batch is not None:
             batch.discard()
-        return ReceivedBatch(None, rejected)
+        return ReceivedBatch(rejected=rejected)
 
 
 def _base(key: str) -> str:

@@ -10,16 +10,20 @@ from typing import Any
 from flask import Response, jsonify, request, url_for
 
 from ..checks import check_sha256, check_uuid
+from ..chunked import ChunkedUploads
 from ..config import Size
 from ..errors import Rejected
 from ..intake.request import Body
 from ..records import STORED
-from ..state import Announced, State, announce, of_record
+from ..state import Announced, State, announce, states
+from ..state import unfinished as of_uploads
 from .base import owner, site
-from .files import file_fields, remove
+from .files import file_fields, iso_time, remove
 
 #: Files of one question.
 MAX_ANNOUNCED = 1000
+#: Uploads of one list.
+MAX_UNFINISHED = 1000
 #: Bytes of one question: a thousand of the longest names and paths, each character escaped, are less.
 MAX_QUESTION = Size(8_000_000)
 
@@ -31,28 +35,31 @@ def check(name: str | None = None) -> Response:
 
 
 def unfinished() -> Response:
-    """My uploads of which not all has arrived."""
-    owner()
-    return _told({})
+    """My uploads of which not all has arrived, newest first."""
+    found = site().records.unfinished.of_owner(owner(), MAX_UNFINISHED)
+    return _told(of_uploads(site(), found))
 
 
 def state(uuid: str) -> Response:
     """One upload of mine."""
-    record = site().records.of_uuids(owner(), [uuid]).get(uuid)
-    if record is None:
+    found = states(site(), owner(), [uuid]).get(uuid)
+    if found is None:
         raise Rejected.because("unknown_upload")
-    return _unkept(jsonify(state_fields(of_record(record))))
+    return _unkept(jsonify(state_fields(found)))
 
 
 def cancel(uuid: str) -> Response:
-    """Delete what is stored of an upload of mine."""
-    record = site().records.of_uuids(owner(), [uuid]).get(uuid)
+    """Forget what has arrived of an upload of mine, or delete the file that it became."""
+    me = owner()
+    upload = ChunkedUploads.cancel(site(), me, uuid)
+    record = site().records.of_uuids(me, [uuid]).get(uuid)
     if record is not None and record.state != STORED:
         raise Rejected.because("uuid_busy")
-    retired = record and site().records.retire(record.id, owner())
-    if not retired:
+    retired = record and site().records.retire(record.id, me)
+    if retired:
+        remove(retired)
+    elif not upload:
         raise Rejected.because("unknown_upload")
-    remove(retired)
     return Response(status=204)
 
 
@@ -67,6 +74,10 @@ def state_fields(state: State, root: str = "") -> dict[str, Any]:
         fields["ranges"] = state.ranges
     if state.record is not None:
         fields["file"] = file_fields(state.record, root)
+    if state.upload is not None:
+        upload = state.upload
+        fields |= {"set": upload.set, "filename": upload.filename, "path": upload.path}
+        fields["created"] = iso_time(upload.created)
     return fields
 
 

@@ -2,51 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from flask import Response, current_app, jsonify, redirect, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response as BaseResponse
 
 from .. import security
-from ..batch import Batch, refusal
+from ..batch import Batch, Verdict, refusal
+from ..chunked import ChunkedUploads, ReceivedChunk
+from ..errors import Rejected
+from ..intake import Part
+from ..intake.chunks import is_chunk
 from ..signals import upload_rejected, upload_stored
+from ..uploads import UploadSet
 from .base import owner, site, tell
 from .files import file_fields
 
 
 def upload(name: str | None = None) -> BaseResponse:
     """Give every part of the request its verdict, store the good ones, and say what became of each."""
-    batch = Batch(site(), site().upload_set(name), owner=owner(), form=request.form)
+    upload_set = site().upload_set(name)
+    if is_chunk(request.form):
+        return told_chunk(take_chunk(upload_set, next(iter(request.files.values()), None)))
+    batch = Batch(site(), upload_set, owner=owner(), form=request.form)
     for key, part in request.files.items(multi=True):
         batch.add(key, part)
     commit(batch)
     return answer(batch)
 
 
+def take_chunk(upload_set: UploadSet, file: Any) -> Verdict | None:
+    """Let the request's chunk count; the verdict of its file, None while other chunks are missing."""
+    if file is None:
+        raise Rejected.because("no_file")
+    if isinstance(file, Part):
+        raise Rejected.because("chunk_late")
+    uploads = ChunkedUploads(site(), upload_set, owner())
+    chunk = file if isinstance(file, ReceivedChunk) else uploads.copy(request.form, file)
+    verdict = uploads.finish(chunk, request.form)
+    if verdict:
+        _tell(upload_set.declared, verdict)
+    return verdict
+
+
 def commit(batch: Batch) -> None:
     """Commit a batch, and tell who listens what became of its parts."""
     batch.commit()
     for verdict in batch.verdicts:
-        if verdict.rejected:
-            tell(
-                upload_rejected,
-                upload_set=batch.upload_set,
-                filename=verdict.filename,
-                rejected=verdict.rejected,
-            )
-        elif not verdict.repeated:
-            tell(upload_stored, upload_set=batch.upload_set, record=verdict.record)
+        _tell(batch.upload_set, verdict)
+
+
+def _tell(upload_set: UploadSet, verdict: Verdict) -> None:
+    if verdict.repeated:
+        return
+    if verdict.rejected:
+        tell(upload_rejected, upload_set=upload_set, filename=verdict.filename, rejected=verdict.rejected)
+    else:
+        tell(upload_stored, upload_set=upload_set, record=verdict.record)
 
 
 def answer(batch: Batch) -> BaseResponse:
     """What a client is told: 201 with the files, the refusals in plain text, or a page for a plain form."""
-    return _plain_form_answer(batch) if security.is_plain_form(request) else _answer(batch)
+    return _plain_form_answer(batch) if security.is_plain_form(request) else told(batch.verdicts)
 
 
-def _answer(batch: Batch) -> Response:
-    refused = refusal(batch.verdicts)
+def told_chunk(verdict: Verdict | None) -> Response:
+    """What a script is told of a chunk: 202 where others are missing."""
+    if verdict:
+        return told([verdict])
+    response = jsonify(success=True, files=[])
+    response.status_code = 202
+    return response
+
+
+def told(verdicts: Sequence[Verdict]) -> Response:
+    """What a script is told of these verdicts."""
+    refused = refusal(verdicts)
     if refused is None:
         root = url_for("uploads.files")
-        stored = [file_fields(verdict.record, root) for verdict in batch.verdicts if verdict.record]
+        stored = [file_fields(verdict.record, root) for verdict in verdicts if verdict.record]
         response = jsonify(success=True, files=stored)
         response.status_code = 201
         return response
@@ -72,5 +108,5 @@ def _plain_form_answer(batch: Batch) -> BaseResponse:
     except SQLAlchemyError:
         # The files are stored all the same, and no answer may say otherwise.
         current_app.logger.exception("the report of a batch could not be kept")
-        return _answer(batch)
+        return told(batch.verdicts)
     return redirect(url_for("uploads.batch", id=id), 303)

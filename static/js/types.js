@@ -23,6 +23,7 @@
  * @property {number | null} [maxParts]
  * @property {number | null} [maxTotalSize]
  * @property {number | null} [maxContentLength]
+ * @property {number | null} [chunkSize] larger files may go in chunks of so much; null: not here
  * @property {string} csrfUrl
  * @property {string} [csrfHeader]
  * @property {string} [csrfToken]
