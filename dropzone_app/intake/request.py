@@ -96,10 +96,10 @@ class Intake:
     storage: Storage
     #: The file field that is ours, with or without an index; None: every one.
     field: str | None
-    #: Takes the fields of a chunk, its key and its filename: where its bytes go.
-    open_chunk: Callable[[Mapping[str, str], str, str], IncomingChunk]
     #: What becomes of a file under another field: refuse the request, or leave it to the view, whose form it is.
     leave_others: bool = False
+    #: Takes the fields of a chunk, its key and its filename: where its bytes go. None: a chunk is a part like others.
+    open_chunk: Callable[[Mapping[str, str], str, str], IncomingChunk] | None = None
 
 
 class UploadRequestMixin(Request):
@@ -234,7 +234,7 @@ class _PartParser(FormDataParser):
         before = sum(isinstance(part, Part | IncomingChunk) for part in parts)
         # Of a field that comes twice the first one counts, as in request.form.
         beside = dict(reversed(fields))
-        if is_chunk(beside):
+        if self._intake.open_chunk and is_chunk(beside):
             if before:
                 raise Rejected.because("one_chunk")
             return self._intake.open_chunk(beside, key, sent)

@@ -80,7 +80,7 @@ def _guard() -> None:
             site().rules[upload_set.name],
             site().storage_of(upload_set),
             settings.field,
-            ChunkedUploads(site(), upload_set, owner()).open,
+            open_chunk=ChunkedUploads(site(), upload_set, owner()).open,
         )
     if not by_header:
         security.check_csrf(request.form.get(security.csrf_field()) if is_upload else None)

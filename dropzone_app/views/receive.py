@@ -83,8 +83,8 @@ class UploadSet(uploads.UploadSet):
                     here.rules[self.name],
                     here.storage_of(self),
                     field,
-                    ChunkedUploads(here, configured, owner()).open,
                     leave_others=True,
+                    open_chunk=ChunkedUploads(here, configured, owner()).open,
                 )
             if not checked:
                 security.check_csrf(request.form.get(security.csrf_field()))
