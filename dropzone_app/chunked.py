@@ -296,7 +296,7 @@ class ChunkedUploads:
             upload = self._unfinished.find(self._owner, chunk.uuid)
             record = self._record(chunk.uuid)
             if record and record.state == STORED:
-                if record.size != chunk.size:
+                if not record.came_as(chunk.size, None):
                     raise Rejected.because("uuid_taken")
                 return Verdict(incoming.name, record.filename, record=record, repeated=True)
             if upload and upload.state == REFUSED:
@@ -305,7 +305,8 @@ class ChunkedUploads:
                 return Verdict(incoming.name, upload.filename, record=record, repeated=True)
             if not record and not upload:
                 raise Rejected.because("upload_gone")
-            if (upload and upload.state == RECEIVING) or time.monotonic() > deadline:
+            committing = any(row and row.state == COMMITTING for row in (upload, record))
+            if not committing or time.monotonic() > deadline:
                 raise Rejected.because("uuid_busy")
             time.sleep(0.05)
 
