@@ -8,6 +8,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup, ScriptInfo
 
+from . import thumbnails
 from .config import SettingError, Size
 from .records import upgrading
 from .uploads import Site
@@ -30,6 +31,15 @@ def list_files(form: str) -> None:
             return
         for record in site.records.everything():
             click.echo(f"{record.id}  {Size(record.size)!s:>10}  {record.key}")
+
+
+@uploads.command("sweep")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def sweep(dry_run: bool) -> None:
+    """Remove what was abandoned: thumbnails whose file is gone."""
+    site: Site = current_app.extensions["uploads"]
+    found = thumbnails.sweep(site, dry_run=dry_run)
+    click.echo(f"Thumbnails without a file {'found' if dry_run else 'removed'}: {found}")
 
 
 @uploads.command("upgrade", with_appcontext=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from core import site_of
 from webclient import PNG, Visitor, visiting
 
 
@@ -54,6 +55,18 @@ def test_deleted_files_are_not_listed(visitor: Visitor) -> None:
     (file,) = visitor.store(("file", "a.png", PNG))
     visitor.delete(f"/files/{file['id']}")
     assert run(visitor, "list").output == ""
+
+
+def test_the_sweep_removes_thumbnails_without_a_file_and_can_only_tell(visitor: Visitor) -> None:
+    (file,) = visitor.store(("file", "a.png", PNG))
+    assert visitor.get(file["thumbnail"]).status_code == 200
+    folder = site_of(visitor.app).storage.root / ".thumbnails"  # type: ignore[attr-defined]
+    (folder / ("0" * 32)).write_bytes(b"orphan")
+    assert run(visitor, "sweep", "--dry-run").output == "Thumbnails without a file found: 1\n"
+    assert len(os.listdir(folder)) == 2
+    assert run(visitor, "sweep").output == "Thumbnails without a file removed: 1\n"
+    assert os.listdir(folder) == [file["id"]]
+    assert run(visitor, "sweep").output == "Thumbnails without a file removed: 0\n"
 
 
 def test_an_unknown_format_is_refused(visitor: Visitor) -> None:

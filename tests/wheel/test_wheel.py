@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 from support import LiveServer
+from webclient import CONTENT_TYPE, PNG, encode
 
 CHECKOUT = Path(__file__).parents[2]
 PACKAGED = ("dropzone_app", "templates", "static")
@@ -136,6 +138,37 @@ def test_an_uploaded_file_is_stored_listed_and_comes_back_byte_for_byte(server: 
     assert [file["id"] for file in json.load(client.open(listing))["files"]] == [stored["id"]]
     assert client.open(urljoin(server.url, stored["url"])).read() == sent
     assert [path.read_bytes() for path in (server.folder / "uploads").glob("*.txt")] == [sent]
+
+
+def upload_picture(server: LiveServer) -> tuple[urllib.request.OpenerDirector, dict[str, Any]]:
+    """Who uploaded a picture, and the File it became."""
+    client = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+    token = json.load(client.open(f"{server.url}/csrf-token"))["csrf_token"]
+    request = urllib.request.Request(
+        f"{server.url}/upload",
+        data=encode(("file", "a.png", PNG)),
+        headers={"Content-Type": CONTENT_TYPE, "X-CSRFToken": token},
+    )
+    with client.open(request) as response:
+        (stored,) = json.load(response)["files"]
+    return client, stored
+
+
+def test_without_the_extra_for_pictures_they_are_stored_and_have_no_thumbnail(server: LiveServer) -> None:
+    client, stored = upload_picture(server)
+    assert stored["thumbnail"] is None
+    assert client.open(urljoin(server.url, stored["url"])).read() == PNG
+
+
+def test_with_the_extra_they_have_one(python: Path, tmp_path: Path) -> None:
+    with_pictures = tmp_path / "pictures"
+    run(python, "-m", "pip", "install", "--quiet", "--target", with_pictures, "Pillow>=12", cwd=tmp_path)
+    command = [str(python), "-m", "dropzone_app", "--port", "{port}"]
+    with LiveServer(tmp_path, command=command, env={"PYTHONPATH": str(with_pictures)}) as server:
+        client, stored = upload_picture(server)
+        with client.open(urljoin(server.url, stored["thumbnail"])) as thumbnail:
+            assert thumbnail.headers["Content-Type"] == "image/webp"
+            assert thumbnail.read().startswith(b"RIFF")
 
 
 def test_the_flask_command_serves_it_from_any_folder(python: Path, tmp_path: Path) -> None:
