@@ -206,6 +206,7 @@ class RollbackContract:
         assert visitor.files(app) == files
         assert rows(site_of(app)) == [(key, "stored") for key in sorted(files)]
         assert backend.lying() == files
+        assert site_of(app)._unfinished == {}
 
     def assert_goes_in(self, backend: Backend, app: Flask, visitor: Visitor) -> None:
         """The same upload goes in now, each file once."""

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -408,6 +409,39 @@ def test_a_reservation_of_a_process_that_is_gone_is_claimed_once(
         connection.execute(text("UPDATE files SET process = :process"), {"process": process})
     assert [record.id for record in records.claim_abandoned()] == [reserved.id]
     assert records.claim_abandoned() == [], "another process must not undo it a second time"
+
+
+def test_what_many_claim_at_once_is_given_to_each_of_them_once(
+    records: Records, other_records: Records
+) -> None:
+    reserved = records.reserve([row(f"{n}.txt") for n in range(200)])
+    with records._write() as connection:
+        connection.execute(text("UPDATE files SET process = ''"))
+    together = threading.Barrier(4)
+
+    def claim(mine: Records) -> list[str]:
+        together.wait()
+        return [record.id for record in mine.claim_abandoned()]
+
+    with ThreadPoolExecutor(4) as pool:
+        claimed = list(pool.map(claim, [records, other_records] * 2))
+    assert sorted(id for ids in claimed for id in ids) == sorted(record.id for record in reserved)
+
+
+def test_the_same_bytes_at_once_are_one_file_where_they_are_kept_once(
+    records: Records, other_records: Records
+) -> None:
+    for attempt in range(20):
+        together = threading.Barrier(4)
+        wanted = [replace(row(f"{attempt}-{n}.txt"), once=True, sha256=f"{attempt:064}") for n in range(4)]
+
+        def reserve(mine: Records, one: Record, together: threading.Barrier = together) -> str:
+            together.wait()
+            return mine.reserve([one])[0].id
+
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(reserve, [records, other_records] * 2, wanted))
+        assert len(set(got)) == 1
 
 
 def test_a_reservation_of_another_machine_is_given_a_day(records: Records) -> None:

@@ -97,6 +97,9 @@ class Records:
         self._read, self._write = database.read, database.write
         try:
             migrations.prepare(database)
+        except SettingError:
+            database.close()
+            raise
         except SQLAlchemyError as error:
             database.close()
             # Some drivers tell it in several lines.
@@ -442,7 +445,7 @@ def _open(url: str, *, durable: bool) -> Database:
     except (ArgumentError, ValueError):
         pass
     # A password may stand in it.
-    shown = re.sub(r"(?<=://)[^@/]*@", "***@", url)
+    shown = re.sub(r"(?<=//)[^@/]*@", "***@", url)
     raise SettingError(
         "UPLOADS_DATABASE must be a URL such as 'sqlite:///instance/app.sqlite' or "
         f"'postgresql+psycopg://user@host/name'; it is {shown!r}."
