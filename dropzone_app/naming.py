@@ -62,7 +62,9 @@ def display_name(raw: str) -> str:
 def display_path(raw: str) -> str:
     """The folder path a file was dropped with, ``holiday/day 1``: relative, printable, without ``..``."""
     segments = (_printable(segment).strip(" ") for segment in re.split(r"[\\/]", raw))
-    return "/".join(segment for segment in segments if segment.strip("."))[:MAX_PATH].rstrip("/")
+    path = "/".join(segment for segment in segments if segment.strip("."))
+    # What a cut leaves of `..x` must not be `..`.
+    return path if len(path) <= MAX_PATH else path[:MAX_PATH].rstrip("/. ")
 
 
 def extension_of(name: str) -> str:

@@ -154,6 +154,8 @@ def test_a_shown_name_is_normalised_has_no_path_and_nothing_that_cannot_be_seen(
 @example("a/\u202e../b")
 @example("\u200b.\u200b./x")
 @example("x" * 2000)
+@example("x" * (MAX_PATH - 3) + "/..x")
+@example("x" * (MAX_PATH - 1) + " x")
 def test_a_dropped_path_is_relative_printable_and_leads_nowhere_up(raw: str) -> None:
     path = display_path(raw)
     assert len(path) <= MAX_PATH
