@@ -178,5 +178,8 @@ class LiveServer:
 def is_loopback(url: str) -> bool:
     """Whether a request to this URL stays on this machine (or needs no network at all)."""
     return bool(
-        re.match(r"(data|blob|about|chrome-error):|(https?|wss?)://(127\.|localhost[:/]|\[::1\])", url)
+        re.match(
+            r"(data|blob|about|chrome-error|chrome|chrome-extension):|(https?|wss?)://(127\.|localhost[:/]|\[::1\])",
+            url,
+        )
     )

@@ -15,11 +15,11 @@ from .stripped import Stripped
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Pixels of a picture that is decoded to be turned: it takes six bytes for each. A larger one keeps its orientation
+#: Pixels of a picture that is decoded to be turned: it takes eight bytes for each. A larger one keeps its orientation
 #: as the only tag.
 MAX_TURNED = 50_000_000
 
-# One at a time in a process: each may take 300 MB.
+# One at a time in a process: each may take 400 MB.
 _turning = threading.Lock()
 
 _Options = dict[str, Any]
