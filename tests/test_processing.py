@@ -12,7 +12,8 @@ import pytest
 from core import SAMPLES, batch_of, codes, commit, held, make_app, site_of, visible
 from pictures import SECRET
 from PIL import Image
-from webclient import assert_refused, host_visitor
+from webclient import Visitor, assert_refused, host_visitor
+from werkzeug.test import TestResponse
 
 from dropzone_app import ALL, IMAGES, TEXT, SettingError, UploadSet
 from dropzone_app.batch import Batch
@@ -179,6 +180,44 @@ def test_names_and_digests_of_the_storage_are_those_of_what_is_stored(tmp_path: 
     commit(site, ("a.jpg", pictures.jpeg()))
     [name], [content] = visible(tmp_path), stored(tmp_path)
     assert name == f"{hashlib.sha256(content).hexdigest()}.jpg"
+
+
+@pytest.mark.parametrize("chunk_size", [1 << 20, 700])
+def test_a_picture_that_comes_in_chunks_is_processed_like_any_other(tmp_path: Path, chunk_size: int) -> None:
+    visitor = host_visitor(tmp_path, photos())
+    assert chunks(visitor, pictures.jpeg(6), chunk_size).get_json()["files"][0]["size"] < len(
+        pictures.jpeg(6)
+    )
+    assert SECRET not in stored(tmp_path)[0]
+
+
+def test_a_file_in_chunks_that_nobody_could_scan_is_not_stored_and_can_be_finished_later(
+    tmp_path: Path,
+) -> None:
+    guarded = host_visitor(tmp_path, photos(scan=f"clamd:{tmp_path}/no.sock"))
+    answer = chunks(guarded, pictures.jpeg(6), 700)
+    assert_refused(answer, 503)
+    assert stored(tmp_path) == []
+    assert guarded.get("/uploads/u").get_json()["state"] == "receiving"
+
+
+def chunks(visitor: Visitor, content: bytes, size: int) -> TestResponse:
+    """Send a file in chunks of this size; the answer to the last."""
+    count = -(-len(content) // size)
+    for index in range(count):
+        beside = {
+            "dzuuid": "u",
+            "dzchunkindex": index,
+            "dztotalfilesize": len(content),
+            "dzchunksize": size,
+            "dztotalchunkcount": count,
+            "dzchunkbyteoffset": index * size,
+        }
+        answer = visitor.upload(
+            *((name, str(value)) for name, value in beside.items()),
+            ("file", "a.jpg", content[index * size : (index + 1) * size]),
+        )
+    return answer
 
 
 # ---- drawings

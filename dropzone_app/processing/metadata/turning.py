@@ -15,11 +15,11 @@ from .stripped import Stripped
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Pixels of a picture that is decoded to be turned: it takes eight bytes for each. A larger one keeps its orientation
-#: as the only tag.
-MAX_TURNED = 50_000_000
+#: Pixels of a picture that is decoded to be turned, by format: a photograph of a phone, in seconds. A larger
+#: one keeps its orientation as the only tag.
+MAX_TURNED = {"JPEG": 50_000_000, "PNG": 12_000_000, "WEBP": 12_000_000}
 
-# One at a time in a process: each may take 400 MB.
+# One at a time in a process: at eight bytes a pixel, each may take 400 MB.
 _turning = threading.Lock()
 
 _Options = dict[str, Any]
@@ -54,7 +54,7 @@ def _png_options(image: Image, file: BinaryIO, sideways: bool) -> _Options | Non
         for name, start, end in png_chunks(data):
             if name in PNG_COLOURS:
                 kept.add(name, data[start + 8 : end - 4])
-    options: _Options = {"pnginfo": kept, "dpi": image.info.get("dpi")}
+    options: _Options = {"pnginfo": kept, "dpi": image.info.get("dpi"), "compress_level": 4}
     if "transparency" in image.info:
         options["transparency"] = image.info["transparency"]
     return options
@@ -104,7 +104,7 @@ def upright(file: BinaryIO, found: Stripped) -> bytes | None:
     """
     from PIL import Image as Pillow
 
-    if not found.still or found.pixels > MAX_TURNED or not found.pixels:
+    if not found.still or found.pixels > MAX_TURNED[found.format] or not found.pixels:
         return None
     with _turning:
         try:
@@ -114,8 +114,10 @@ def upright(file: BinaryIO, found: Stripped) -> bytes | None:
                     return None
                 turned = image.transpose(_turn(found.orientation))
                 turned.info = {}
+                options["icc_profile"] = image.info.get("icc_profile")
+                image.close()
                 out = BytesIO()
-                turned.save(out, found.format, icc_profile=image.info.get("icc_profile"), **options)
+                turned.save(out, found.format, **options)
                 return out.getvalue()
         except (*_UNREADABLE, Pillow.DecompressionBombError):
             # What viewers show of it they turn themselves.
