@@ -20,6 +20,10 @@ BYTES = PNG + bytes(range(256)) * 16
 SIZE = 1000
 
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
+
 @pytest.fixture
 def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
     with visiting(tmp_path) as visit:

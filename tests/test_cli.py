@@ -12,6 +12,9 @@ from click.testing import Result
 from core import site_of
 from webclient import PNG, Visitor, visiting
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
 
 @pytest.fixture
 def visitor(tmp_path: Path) -> Iterator[Visitor]:

@@ -14,6 +14,9 @@ from dropzone_app import IMAGES, UploadSet
 from dropzone_app.records import Record, new_id, now
 from dropzone_app.views.states import MAX_QUESTION
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
 
 @pytest.fixture
 def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:

@@ -7,10 +7,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from core import database_url
 from flask import Flask
 from werkzeug.test import TestResponse
 
 from dropzone_app import Uploads, UploadSet, create_app
+from dropzone_app.records import upgrading
 
 BOUNDARY = "----the-boundary-7f3a"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -117,16 +119,17 @@ class Visitor:
 
 def make_app(folder: Path, **config: Any) -> Flask:
     """The app of its own, with its data below ``folder``."""
-    return create_app(
-        {
-            "UPLOADS_STORAGE": f"file:{folder / 'uploads'}",
-            "UPLOADS_DATABASE": f"sqlite:///{folder / 'instance' / 'app.sqlite'}",
-            "SECRET_KEY": "a key for tests",
-            # What is answered does not depend on it, and a disk that others use too makes tests wait.
-            "UPLOADS_DURABLE": False,
-            **config,
-        }
-    )
+    with upgrading():
+        return create_app(
+            {
+                "UPLOADS_STORAGE": f"file:{folder / 'uploads'}",
+                "UPLOADS_DATABASE": database_url(folder / "instance"),
+                "SECRET_KEY": "a key for tests",
+                # What is answered does not depend on it, and a disk that others use too makes tests wait.
+                "UPLOADS_DURABLE": False,
+                **config,
+            }
+        )
 
 
 @contextmanager
