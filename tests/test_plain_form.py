@@ -14,10 +14,6 @@ from dropzone_app.records import Records, records
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
-# Each runs on each database.
-pytestmark = pytest.mark.usefixtures("database")
-
-
 @pytest.fixture
 def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
     with visiting(tmp_path) as visit:

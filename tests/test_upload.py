@@ -25,10 +25,6 @@ KINDS = "Accepted: PNG, PDF, text."
 EXE_REFUSED = f".exe files are not accepted here. {KINDS}"
 
 
-# Each runs on each database.
-pytestmark = pytest.mark.usefixtures("database")
-
-
 @pytest.fixture
 def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
     with visiting(tmp_path) as visit:
