@@ -628,6 +628,26 @@ def test_a_request_that_hangs_cannot_write_once_the_file_is_committed(
     assert content(tmp_path, visitor.files()[0]) == BYTES
 
 
+def test_what_a_hanging_request_writes_over_a_chunk_that_counted_is_found_at_the_end(
+    visitor: Visitor, tmp_path: Path
+) -> None:
+    last = count_of(BYTES) - 1
+    send(visitor, BYTES, 0)
+    [staged] = (tmp_path / "uploads" / ".staging").iterdir()
+    hanging = ChunkWriter(staged, SIZE)
+    for index in range(1, last):
+        send(visitor, BYTES, index)
+    hanging.write(b"!")
+    hanging.close()
+    for index in (last, 0):
+        assert_refused(
+            send(visitor, BYTES, index),
+            422,
+            "What had arrived of this file was damaged; send the file again.",
+        )
+    assert_only(tmp_path)
+
+
 def test_a_chunk_that_is_cut_is_as_if_it_never_came(visitor: Visitor, tmp_path: Path) -> None:
     send(visitor, BYTES, 0)
     body = encode(*fields(BYTES, 1).items(), ("file", "a.png", b"?" * SIZE))
