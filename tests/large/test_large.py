@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +75,15 @@ class Measured:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def upload(self, filename: str, content: Content) -> tuple[int, str, Cost]:
-        """Post one part; status, body and cost."""
-        head = (
+    def upload(
+        self, filename: str, content: Content, fields: Mapping[str, object] | None = None
+    ) -> tuple[int, str, Cost]:
+        """Post one part behind these fields; status, body and cost."""
+        head = "".join(
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in (fields or {}).items()
+        ).encode()
+        head += (
             f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         ).encode()
@@ -176,3 +182,79 @@ def test_a_part_that_grows_over_its_limit_is_cut_off(measured: Callable[..., Mea
     assert cost.written <= 66 * MIB
     assert max(cost.growth.values()) <= 32 * MIB
     assert sorted(server.stored.rglob("*")) == stored
+
+
+def chunk_fields(uuid: str, index: int, *, total: int, size: int) -> dict[str, object]:
+    """Dropzone's fields of one chunk."""
+    return {
+        "dzuuid": uuid,
+        "dzchunkindex": index,
+        "dztotalfilesize": total,
+        "dzchunksize": size,
+        "dztotalchunkcount": -(-total // size),
+        "dzchunkbyteoffset": index * size,
+    }
+
+
+def test_a_gigabyte_in_chunks_is_written_once_and_memory_stays_flat(
+    measured: Callable[..., Measured],
+) -> None:
+    server = measured()
+    size, count = 16 * MIB, 64
+    whole, written, growth = hashlib.sha256(), 0, 0
+    for index in range(count):
+        content = Content(size)
+        status, text, cost = server.upload(
+            "big.dat", content, chunk_fields("u", index, total=size * count, size=size)
+        )
+        assert status == (201 if index == count - 1 else 202), text
+        for piece in content:
+            whole.update(piece)
+        written += cost.written
+        growth = max(growth, *cost.growth.values())
+    file: dict[str, Any] = json.loads(text)["files"][0]
+    assert (file["size"], file["sha256"]) == (size * count, whole.hexdigest())
+    print(f"written {written / file['size']:.4f} per byte, memory grew by {growth}")
+    assert 1.0 <= written / file["size"] <= 1.05
+    assert growth <= 32 * MIB
+
+
+def test_chunks_beyond_four_gigabytes_lie_where_they_belong(measured: Callable[..., Measured]) -> None:
+    """Of a file of 5 GiB a few chunks come; the rest stays a hole."""
+    server = measured(FLASK_UPLOADS_MAX_FILE_SIZE="6 GiB")
+    size, total = MIB, 5 * 1024 * MIB
+    sent: dict[int, Content] = {}
+    for index in (0, 4095, 4096, 5119, 5118):
+        sent[index] = Content(size)
+        status, text, _ = server.upload(
+            "big.dat", sent[index], chunk_fields("sparse", index, total=total, size=size)
+        )
+        assert status == 202, text
+    [staged] = (server.stored / ".staging").glob("*.chunks")
+    assert staged.stat().st_size == total
+    assert staged.stat().st_blocks * 512 <= 6 * MIB
+    with staged.open("rb") as file:
+        for index, content in sent.items():
+            file.seek(index * size)
+            assert hashlib.sha256(file.read(size)).hexdigest() == content.sha256
+
+
+def test_five_gigabytes_of_two_chunks_that_meet_beyond_four_are_one_file(
+    measured: Callable[..., Measured],
+) -> None:
+    """The first chunk is large, so that the second begins past 4 GiB; the file is committed and served."""
+    server = measured(FLASK_UPLOADS_MAX_FILE_SIZE="6 GiB", FLASK_MAX_CONTENT_LENGTH="6 GiB")
+    size, total = 4096 * MIB + 4096, 5 * 1024 * MIB
+    contents = [Content(size), Content(total - size)]
+    for index in (1, 0):
+        status, text, cost = server.upload(
+            "big.dat", contents[index], chunk_fields("whole", index, total=total, size=size)
+        )
+    assert status == 201, text
+    file: dict[str, Any] = json.loads(text)["files"][0]
+    whole = hashlib.sha256()
+    for content in contents:
+        for piece in content:
+            whole.update(piece)
+    assert (file["size"], file["sha256"]) == (total, whole.hexdigest())
+    assert max(cost.growth.values()) <= 32 * MIB
