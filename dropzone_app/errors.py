@@ -135,6 +135,10 @@ MESSAGES: dict[str, Message] = {
     "one_chunk": Message(
         400, "A request with a chunk may hold no other file; send them in requests of their own."
     ),
+    "chunk_without_session": Message(
+        400,
+        "Chunks are put together by their session, and this request has none; reload the page and try again.",
+    ),
     "chunk_late": Message(400, "The fields of a chunk must stand before its file in the form."),
     "not_multipart": Message(415, "Uploads must be sent as a multipart/form-data form with a boundary."),
     "content_encoding": Message(415, "Uploads must be sent without Content-Encoding."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from typing import Any, cast
 
 from flask import Request, Response, current_app, g, request, session
@@ -35,11 +36,23 @@ _CSRF_CODES = {
 
 
 def owner_of_session() -> str:
-    """The owner by signed session: a random id, made at the first visit."""
+    """The owner by signed session: an id made at the first visit.
+
+    Requests that leave a page together are of one owner, whichever of their cookies comes last: all of them have the
+    CSRF token that came with the page.
+    """
     owner = session.get(_SESSION_OWNER)
     if not isinstance(owner, str):
-        owner = session[_SESSION_OWNER] = secrets.token_hex(16)
+        token = session.get(csrf_field())
+        g.uploads_first_visit = not token
+        secret = token if isinstance(token, str) else secrets.token_hex(16)
+        owner = session[_SESSION_OWNER] = sha256(f"{_SESSION_OWNER} {secret}".encode()).hexdigest()[:32]
     return owner
+
+
+def is_first_visit() -> bool:
+    """Whether this request came without a session, so that another one sent with it has another owner."""
+    return bool(g.get("uploads_first_visit", False))
 
 
 def owner_of_lasting_session() -> str:

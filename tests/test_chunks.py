@@ -192,6 +192,35 @@ def test_listeners_hear_of_a_file_once(visitor: Visitor) -> None:
     assert heard == ["stored a.png", "rejected a.exe"]
 
 
+# ---- whose it is
+
+
+def test_chunks_that_leave_a_page_together_are_of_one_owner(visitor: Visitor, tmp_path: Path) -> None:
+    """A page of the host's own has a CSRF token and no owner yet, and each answer brings a cookie of its own."""
+    with visitor.client.session_transaction() as session:
+        session["csrf_token"] = "the page's"
+    cookie = visitor.client.get_cookie("session")
+    assert cookie
+    answers = []
+    for index in range(count_of(BYTES)):
+        tab = Visitor(visitor.app)
+        tab.client.set_cookie("session", cookie.value)
+        answers.append(send(tab, BYTES, index))
+    assert [answer.status_code for answer in answers] == [202] * 4 + [201]
+    assert content(tmp_path, answers[-1].get_json()["files"][0]) == BYTES
+
+
+def test_a_chunk_without_a_session_is_refused_and_never_waits_for_others(
+    visit: Callable[..., Visitor], tmp_path: Path
+) -> None:
+    visitor = visit(WTF_CSRF_ENABLED=False)
+    body = encode(*fields(BYTES, 0).items(), ("file", "a.png", BYTES[:SIZE]))
+    assert_refused(visitor.post(body), 400)
+    assert_only(tmp_path)
+    # Its answer brought one.
+    assert visitor.post(body).status_code == 202
+
+
 # ---- two at once
 
 

@@ -10,7 +10,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from .. import security
-from ..chunked import ChunkedUploads
 from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
 from ..naming import shown
@@ -80,7 +79,7 @@ def _guard() -> None:
             site().rules[upload_set.name],
             site().storage_of(upload_set),
             settings.field,
-            open_chunk=ChunkedUploads(site(), upload_set, owner()).open,
+            open_chunk=upload.chunk_opener(upload_set),
         )
     if not by_header:
         security.check_csrf(request.form.get(security.csrf_field()) if is_upload else None)

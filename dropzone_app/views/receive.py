@@ -11,12 +11,11 @@ from werkzeug.wrappers import Response
 
 from .. import security, uploads
 from ..batch import Batch, Verdict
-from ..chunked import ChunkedUploads
 from ..errors import Rejected, from_os_error
 from ..intake.chunks import is_chunk
 from ..intake.request import Body, Intake, UploadRequestMixin
 from .base import owner, site
-from .upload import answer, commit, take_chunk, told_chunk
+from .upload import answer, chunk_opener, commit, take_chunk, told_chunk
 
 
 class ReceivedBatch:
@@ -84,7 +83,7 @@ class UploadSet(uploads.UploadSet):
                     here.storage_of(self),
                     field,
                     leave_others=True,
-                    open_chunk=ChunkedUploads(here, configured, owner()).open,
+                    open_chunk=chunk_opener(configured),
                 )
             if not checked:
                 security.check_csrf(request.form.get(security.csrf_field()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Response, current_app, jsonify, redirect, request, url_for
@@ -31,6 +31,19 @@ def upload(name: str | None = None) -> BaseResponse:
         batch.add(key, part)
     commit(batch)
     return answer(batch)
+
+
+def chunk_opener(upload_set: UploadSet) -> Callable[[Mapping[str, str], str, str], ReceivedChunk]:
+    """What the parser asks where the bytes of a chunk go."""
+    uploads = ChunkedUploads(site(), upload_set, owner())
+
+    def open_chunk(fields: Mapping[str, str], key: str, filename: str) -> ReceivedChunk:
+        if security.is_first_visit():
+            # Each chunk that left with it would begin a file of its own, and none would ever be complete.
+            raise Rejected.because("chunk_without_session")
+        return uploads.open(fields, key, filename)
+
+    return open_chunk
 
 
 def take_chunk(upload_set: UploadSet, file: Any) -> Verdict | None:
