@@ -68,7 +68,7 @@ def test_a_file_is_described_with_exactly_the_documented_fields(visitor: Visitor
         "size": len(PNG),
         "type": "image/png",
         "sha256": hashlib.sha256(PNG).hexdigest(),
-        "thumbnail": None,
+        "thumbnail": f"/thumbnails/{file['id']}.webp",
     }
 
 
