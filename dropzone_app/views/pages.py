@@ -118,13 +118,12 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
     parts, parallel = dropzone.batching(keys)
     takes_chunks = isinstance(here.storage_of(upload_set), ChunkStorage)
     in_form, on_click = (keys.get(f"DROPZONE_{key}", False) for key in ("IN_FORM", "UPLOAD_ON_CLICK"))
+    own = action or (in_form and _address("DROPZONE_UPLOAD_ACTION"))
     # The session gets its owner with the page; whoever is signed out may look, and learns it when uploading.
     current_app.extensions["uploads_owner"]()
     return {
         "set": upload_set.name,
-        "url": action
-        or (in_form and _address("DROPZONE_UPLOAD_ACTION"))
-        or url_for("uploads.upload", name=upload_set.name),
+        "url": own or url_for("uploads.upload", name=upload_set.name),
         "field": here.settings.field,
         "extensions": rules.extensions,
         "accepted": rules.accepted,
@@ -140,6 +139,10 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         "onClick": on_click,
         "button": keys.get("DROPZONE_UPLOAD_BTN_ID", "upload"),
         "redirect": _address("DROPZONE_REDIRECT_VIEW"),
+        # A view of the host's own answers for itself.
+        "checkUrl": None if own else url_for("uploads.check", name=upload_set.name),
+        "uploadsUrl": url_for("uploads.unfinished"),
+        "digests": upload_set.duplicates != "keep",
         "filesUrl": url_for("uploads.files"),
         "csrfUrl": url_for("uploads.csrf_token"),
         "csrfHeader": "X-CSRFToken",

@@ -1,3 +1,8 @@
+/** @typedef {import("./line.js").Reached} Reached */
+
+/** A question as small as this is answered by then, or by nobody. */
+const PATIENCE_MS = 10_000;
+
 /** The token that every POST and DELETE carries, renewed by itself while a page stays open. */
 export class CsrfToken {
   /**
@@ -10,7 +15,7 @@ export class CsrfToken {
     this.url = url;
     this.lifetime = lifetime;
     this.born = Date.now();
-    /** @type {Promise<void> | null} */
+    /** @type {Promise<Reached> | null} */
     this.renewing = null;
   }
 
@@ -22,7 +27,10 @@ export class CsrfToken {
     return this.value;
   }
 
-  /** Fetches a new token; where that fails the old one stays, and the server's answer tells the rest. */
+  /**
+   * Fetches a new token, and tells by the way whether the server is there and knows the person. Where it does
+   * not give one the old one stays, and its answer to the next request tells the rest.
+   */
   renew() {
     this.renewing ??= this.fetch().finally(() => {
       this.renewing = null;
@@ -30,19 +38,26 @@ export class CsrfToken {
     return this.renewing;
   }
 
+  /** @returns {Promise<Reached>} */
   async fetch() {
+    if (!this.url) return "ok";
     try {
       const answer = await fetch(this.url, {
         headers: { Accept: "application/json", "X-Requested-With": "XMLHttpRequest" },
         cache: "no-store",
         credentials: "same-origin",
+        signal: AbortSignal.timeout(PATIENCE_MS),
       });
-      const body = answer.ok ? await answer.json() : null;
-      if (typeof body?.csrf_token !== "string") return;
+      if (answer.status >= 500 || answer.status === 429) return "unreachable";
+      if (!answer.ok) return answer.status === 401 || answer.status === 403 ? "signed_out" : "ok";
+      const body = await answer.json().catch(() => null);
+      // Else it is the page where one signs in.
+      if (typeof body?.csrf_token !== "string") return "signed_out";
       this.value = body.csrf_token;
       this.born = Date.now();
+      return "ok";
     } catch {
-      return;
+      return "unreachable";
     }
   }
 }

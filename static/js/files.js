@@ -42,6 +42,12 @@ export class Files {
     document.addEventListener("batchuploader:stored", (event) => {
       this.arrive(/** @type {CustomEvent<{file: StoredFile}>} */ (event).detail.file);
     });
+    document.addEventListener("batchuploader:deleted", (event) => {
+      const { id } = /** @type {CustomEvent<{file: StoredFile | null}>} */ (event).detail.file ?? {};
+      this.items.get(id ?? "")?.remove();
+      this.items.delete(id ?? "");
+      this.drawEmpty();
+    });
     setInterval(() => this.drawTimes(this.list), CLOCK_MS);
   }
 

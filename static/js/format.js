@@ -78,6 +78,19 @@ export function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/**
+ * A time to come, as roughly as it is known: "20 s", "3 minutes", "2 hours".
+ *
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return minutes === 1 ? "1 minute" : `${minutes} minutes`;
+  const hours = Math.round(seconds / 3600);
+  return hours === 1 ? "1 hour" : `${hours} hours`;
+}
+
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
 const SPANS = [
   ["minute", 60],
@@ -106,12 +119,13 @@ export function relativeTime(then, now, language = "en") {
 /**
  * "7 stored, 3 refused": the outcome in one breath; "" when nothing has come to an end.
  *
- * @param {Pick<import("./types.js").Counts, "stored" | "refused" | "failed" | "cancelled">} counts
+ * @param {Pick<import("./types.js").Counts, "stored" | "refused" | "failed" | "cancelled" | "deleted">} counts
  */
 export function outcome(counts) {
   const said = [`${counts.stored.toLocaleString("en")} stored`];
   if (counts.refused) said.push(`${counts.refused.toLocaleString("en")} refused`);
   if (counts.failed) said.push(`${counts.failed.toLocaleString("en")} failed`);
   if (counts.cancelled) said.push(`${counts.cancelled.toLocaleString("en")} cancelled`);
+  if (counts.deleted) said.push(`${counts.deleted.toLocaleString("en")} deleted`);
   return said.join(", ");
 }

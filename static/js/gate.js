@@ -1,6 +1,6 @@
 import { sentence } from "./messages.js";
 
-/** @typedef {import("./uploader.js").BatchUploader} BatchUploader */
+/** @typedef {import("./queue.js").Queue} Queue */
 
 /** @type {WeakMap<HTMLFormElement, Gate>} */
 const gates = new WeakMap();
@@ -26,7 +26,7 @@ class Gate {
   constructor(form, button) {
     this.form = form;
     this.button = button;
-    /** @type {{uploader: BatchUploader, note: HTMLElement | null}[]} */
+    /** @type {{uploader: Queue, note: HTMLElement | null}[]} */
     this.zones = [];
     this.waiting = false;
     this.complete = true;
@@ -43,7 +43,7 @@ class Gate {
   }
 
   /**
-   * @param {BatchUploader} uploader
+   * @param {Queue} uploader
    * @param {HTMLElement | null} note where to say that the form was kept back
    */
   add(uploader, note) {

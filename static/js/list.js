@@ -1,6 +1,9 @@
 import { humanSize, splitName } from "./format.js";
 import { icon, iconFor } from "./icons.js";
+import { word } from "./messages.js";
 import { Previews } from "./preview.js";
+import { cureOf } from "./queue.js";
+import { isOpen } from "./tally.js";
 import { addTooltip } from "./tooltip.js";
 
 /**
@@ -24,6 +27,7 @@ const LOOKS = {
   refused: { word: "Refused", icon: "cross" },
   failed: { word: "Failed", icon: "warning" },
   cancelled: { word: "Cancelled", icon: "minus" },
+  deleted: { word: "Deleted", icon: "bin" },
 };
 
 /**
@@ -32,10 +36,13 @@ const LOOKS = {
  * @param {Entry} entry
  * @returns {string}
  */
-function lookOf({ state, progress }) {
-  if (state !== "sending" || (progress > 0 && progress < 1)) return state;
-  return progress === 0 ? "waiting" : "sent";
+function lookOf({ state, current }) {
+  if (state !== "sending" || (current > 0 && current < 1)) return state;
+  return current === 0 ? "waiting" : "sent";
 }
+
+/** @type {Record<string, string>} */
+const CURES = { retry: "retry", anyway: "send_anyway", again: "send_again" };
 
 /** The rows of this drop, newest last. */
 export class List {
@@ -79,6 +86,17 @@ export class List {
     });
   }
 
+  /**
+   * Shows those alone that were refused or failed, and leads to the first of them; or all.
+   *
+   * @param {boolean} only
+   */
+  showRefused(only) {
+    this.element.toggleAttribute("data-uploads-only-refused", only);
+    const first = this.element.querySelector(".uploads-row:is([data-state=refused], [data-state=failed]) .dz-image");
+    if (only && first instanceof HTMLElement) first.focus();
+  }
+
   /** @param {Entry} entry */
   remove(entry) {
     const row = this.rows.get(entry);
@@ -115,6 +133,7 @@ class Row {
     /** @type {State | null} */
     this.drawn = null;
     this.look = "";
+    this.cure = "";
     this.word = make("span", "");
     /** @type {(() => void) | null} */
     this.removeTooltip = null;
@@ -148,21 +167,21 @@ class Row {
     this.drawn = entry.state;
     element.dataset.state = entry.state;
     this.drawProgress();
-    if (changed || entry.stored) this.drawButtons();
+    if (changed || entry.stored || this.cure !== cureOf(entry)) this.drawButtons();
     if (changed) this.drawProblem();
   }
 
   drawProgress() {
     const { entry } = this;
     const look = lookOf(entry);
-    const { word, icon: name } = LOOKS[look];
+    const { word: said, icon: name } = LOOKS[look];
     if (this.look !== look) {
       this.look = look;
       this.state.replaceChildren(icon(name), this.word);
     }
-    const percent = Math.floor(entry.progress * 100);
+    const percent = Math.floor(entry.current * 100);
     this.bar.style.width = `${percent}%`;
-    this.word.textContent = look === "sending" ? `${word} ${percent} %` : word;
+    this.word.textContent = look === "sending" ? `${said} ${percent} %` : said;
   }
 
   drawButtons() {
@@ -178,12 +197,13 @@ class Row {
       open.append(make("span", "uploads-hidden", ` ${entry.name}`));
       buttons.push(open);
     }
-    if (entry.state === "failed") {
-      const retry = button("Retry", entry.name, () => actions.retry(entry));
+    this.cure = cureOf(entry);
+    if (this.cure !== "") {
+      const retry = button(word(CURES[this.cure]), entry.name, () => actions.retry(entry));
       retry.classList.add("uploads-retry");
       buttons.push(retry);
     }
-    if (["waiting", "sending", "checking"].includes(entry.state)) {
+    if (isOpen(entry)) {
       buttons.push(cross(words.cancel, entry.name, () => actions.cancel(entry)));
     } else if (entry.state !== "stored") {
       buttons.push(cross(words.remove, entry.name, () => actions.remove(entry)));
@@ -243,28 +263,28 @@ function make(tag, className, ...children) {
 }
 
 /**
- * @param {string} word
+ * @param {string} label
  * @param {string} name
  * @param {() => void} act
  */
-function button(word, name, act) {
+function button(label, name, act) {
   const element = document.createElement("button");
   element.type = "button";
   element.className = "uploads-button";
-  element.append(word, make("span", "uploads-hidden", ` ${name}`));
+  element.append(label, make("span", "uploads-hidden", ` ${name}`));
   element.addEventListener("click", act);
   return element;
 }
 
 /**
- * @param {string} word
+ * @param {string} label
  * @param {string} name
  * @param {() => void} act
  */
-function cross(word, name, act) {
+function cross(label, name, act) {
   const element = button("", name, act);
   element.className = "uploads-icon-button";
-  element.replaceChildren(icon("close"), make("span", "uploads-hidden", `${word} ${name}`));
-  element.title = word;
+  element.replaceChildren(icon("close"), make("span", "uploads-hidden", `${label} ${name}`));
+  element.title = label;
   return element;
 }

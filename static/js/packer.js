@@ -1,5 +1,6 @@
 /**
- * Lays files into requests: many small ones together, a big one alone.
+ * Lays files into requests: many small ones together, a big one alone. A request is put together when it is
+ * taken, so that limits learned on the way hold for all that still waits.
  *
  * @template {{size: number}} T
  */
@@ -12,13 +13,16 @@ export class Packer {
     this.maxParts = Math.max(1, maxParts);
     this.maxBytes = maxBytes;
     this.big = big;
-    /** @type {Set<T>[]} */
-    this.full = [];
-    /** @type {Set<T>} */
-    this.open = new Set();
-    this.openBytes = 0;
-    // A cursor instead of shift(): taking from the front of a long array is linear in its length.
-    this.next = 0;
+    /** What goes with others, and when it came. @type {Map<T, number>} */
+    this.small = new Map();
+    /** @type {Map<T, number>} */
+    this.single = new Map();
+    this.came = 0;
+    this.closed = false;
+  }
+
+  get size() {
+    return this.small.size + this.single.size;
   }
 
   /** @param {T} item */
@@ -27,10 +31,8 @@ export class Packer {
       this.alone(item);
       return;
     }
-    if (this.openBytes + item.size > this.maxBytes) this.close();
-    this.open.add(item);
-    this.openBytes += item.size;
-    if (this.open.size >= this.maxParts) this.close();
+    this.closed = false;
+    this.small.set(item, (this.came += 1));
   }
 
   /**
@@ -39,47 +41,69 @@ export class Packer {
    * @param {T} item
    */
   alone(item) {
-    this.full.push(new Set([item]));
+    this.single.set(item, (this.came += 1));
   }
 
-  /** Ends the request that is being filled, so that `take` hands it out. */
+  /** Lets what waits now leave, also in a request that is not full. */
   close() {
-    if (this.open.size === 0) return;
-    this.full.push(this.open);
-    this.open = new Set();
-    this.openBytes = 0;
+    this.closed = true;
   }
 
   /**
-   * Forgets one that waits, wherever it lies.
+   * Forgets one that waits.
    *
    * @param {T} item
    * @returns {boolean} whether it was there
    */
   remove(item) {
-    if (this.open.delete(item)) {
-      this.openBytes -= item.size;
-      return true;
-    }
-    return this.full.some((batch, index) => index >= this.next && batch.delete(item));
+    return this.small.delete(item) || this.single.delete(item);
   }
 
   /**
-   * The next full request, oldest first, or null.
+   * Learns from a request that somebody on the way called too large: the next ones are half of it.
+   *
+   * @param {T[]} items of that request
+   * @param {boolean} byCount whether it held too many files, and not too many bytes
+   */
+  halve(items, byCount) {
+    if (byCount) {
+      this.maxParts = Math.max(1, Math.min(this.maxParts, Math.floor(items.length / 2)));
+      return;
+    }
+    const half = items.reduce((sum, { size }) => sum + size, 0) / 2;
+    this.big = Math.min(this.big, half);
+    this.maxBytes = Math.min(this.maxBytes, half);
+  }
+
+  /**
+   * The next request that may leave, oldest first, or null.
    *
    * @returns {T[] | null}
    */
   take() {
-    while (this.next < this.full.length) {
-      const batch = this.full[this.next];
-      this.full[this.next] = new Set();
-      this.next += 1;
-      if (this.next === this.full.length) {
-        this.full = [];
-        this.next = 0;
-      }
-      if (batch.size > 0) return [...batch];
+    const batch = this.next();
+    for (const item of batch ?? []) this.remove(item);
+    return batch;
+  }
+
+  /** @returns {T[] | null} */
+  next() {
+    const [single] = this.single;
+    const shared = this.shared();
+    if (single && !(shared && /** @type {number} */ (this.small.get(shared[0])) < single[1])) return [single[0]];
+    return shared;
+  }
+
+  /** The oldest small ones together, where they fill a request or nothing more is awaited. */
+  shared() {
+    const batch = [];
+    let bytes = 0;
+    for (const item of this.small.keys()) {
+      if (batch.length > 0 && bytes + item.size > this.maxBytes) return batch;
+      batch.push(item);
+      bytes += item.size;
+      if (batch.length >= this.maxParts) return batch;
     }
-    return null;
+    return this.closed && batch.length > 0 ? batch : null;
   }
 }

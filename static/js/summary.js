@@ -1,24 +1,52 @@
-import { humanSize, outcome } from "./format.js";
+import { duration, humanSize, outcome } from "./format.js";
+import { files, word } from "./messages.js";
+
+/** @typedef {import("./queue.js").Queue} Queue */
 
 const SPEAK_MS = 4000;
 
-/** One line of words and one bar for the whole drop, and what a screen reader is told of it. */
+/** One line of words and one bar for the whole drop, what can be done about it, and what is said of it aloud. */
 export class Summary {
   /**
-   * @param {HTMLElement} zone
-   * @param {Pick<import("./uploader.js").BatchUploader, "counts" | "weights" | "bytes">} work
+   * @param {HTMLElement} root
+   * @param {Queue} queue
+   * @param {{showRefused: (only: boolean) => void}} list
    */
-  constructor(zone, work) {
-    this.work = work;
+  constructor(root, queue, list) {
+    this.queue = queue;
+    this.list = list;
     const find = (/** @type {string} */ name) =>
-      /** @type {HTMLElement} */ (zone.querySelector(`[data-uploads-${name}]`));
+      /** @type {HTMLElement} */ (root.querySelector(`[data-uploads-${name}]`));
     this.element = find("summary");
     this.words = find("summary-words");
     this.detail = find("summary-detail");
     this.bar = find("bar");
     this.live = find("live");
+    this.actions = find("actions");
+    this.question = find("question");
     this.frame = 0;
     this.spoken = 0;
+    this.onlyRefused = false;
+    this.undoing = false;
+    this.buttons = {
+      pause: this.add(() => (queue.line.paused ? queue.resume() : queue.pause())),
+      cancel: this.add(() => this.cancel()),
+      retry: this.add(() => queue.retryAll()),
+      refused: this.add(() => this.showRefused(!this.onlyRefused)),
+      undo: this.add(() => this.ask()),
+      clear: this.add(() => this.clear()),
+    };
+  }
+
+  /** @param {() => void} act */
+  add(act) {
+    const element = document.createElement("button");
+    element.type = "button";
+    element.className = "uploads-button";
+    element.hidden = true;
+    element.addEventListener("click", act);
+    this.actions.append(element);
+    return element;
   }
 
   /** Draws once in a frame, however often it is called. */
@@ -30,7 +58,7 @@ export class Summary {
   }
 
   draw() {
-    const { counts, weights, bytes } = this.work;
+    const { counts, tally } = this.queue;
     this.element.hidden = counts.files === 0;
     this.element.dataset.state = counts.open > 0 ? "busy" : "done";
     const number = (/** @type {number} */ value) => value.toLocaleString("en");
@@ -39,26 +67,118 @@ export class Summary {
       if (counts.refused) said.push(`${number(counts.refused)} refused`);
       if (counts.failed) said.push(`${number(counts.failed)} failed`);
       this.words.textContent = said.join(", ");
-      this.detail.textContent = `${humanSize(Math.floor(bytes.sent))} of ${humanSize(bytes.total)}`;
+      this.detail.textContent = this.pace();
       if (performance.now() - this.spoken > SPEAK_MS) this.say(this.words.textContent);
     } else {
       this.words.textContent = `${outcome(counts)}.`;
-      this.detail.textContent = counts.stored > 0 ? humanSize(bytes.total) : "";
+      this.detail.textContent = counts.stored > 0 ? humanSize(tally.bytes.stored) : "";
     }
-    const part = (/** @type {number} */ weight) => (weights.total ? (100 * weight) / weights.total : 0);
-    const [stored, sent, lost] = [part(weights.stored), part(weights.sent), part(weights.lost)];
-    for (const [name, share] of Object.entries({ stored, sent, lost })) {
+    const shares = tally.shares();
+    for (const [name, share] of Object.entries(shares)) {
       const piece = /** @type {HTMLElement} */ (this.bar.querySelector(`[data-part="${name}"]`));
-      piece.style.width = `${share}%`;
+      piece.style.width = `${100 * share}%`;
     }
     // Rounded down, and 100 only when nothing is open: the last file may still be refused.
-    const value = counts.open > 0 ? Math.min(99, Math.floor(stored + sent + lost)) : 100;
-    this.bar.setAttribute("aria-valuenow", String(value));
+    const value = Math.floor(100 * (shares.stored + shares.sent + shares.lost));
+    this.bar.setAttribute("aria-valuenow", String(counts.open > 0 ? Math.min(99, value) : 100));
     this.bar.setAttribute("aria-valuetext", this.words.textContent);
+    this.drawActions();
+  }
+
+  /** Bytes, speed and time: "1.2 of 4.8 GB · 18 MB/s · about 3 minutes left". */
+  pace() {
+    const { tally, meter, line } = this.queue;
+    const { sent, total } = tally.bytes;
+    const said = [`${humanSize(Math.floor(sent))} of ${humanSize(Math.ceil(total))}`];
+    const speed = line.open ? meter.speed() : null;
+    const left = meter.left(total - sent);
+    if (speed && left !== null) {
+      said.push(word("per_second", { size: humanSize(Math.round(speed)) }));
+      said.push(left < 10 ? word("seconds_left") : word("about_left", { time: duration(left) }));
+    }
+    return said.join(" · ");
+  }
+
+  drawActions() {
+    const { counts, line, holding, options } = this.queue;
+    const busy = counts.open > 0;
+    const refused = counts.refused + counts.failed;
+    if (refused === 0 && this.onlyRefused) this.showRefused(false);
+    const { pause, cancel, retry, refused: show, undo, clear } = this.buttons;
+    const number = (/** @type {number} */ value) => value.toLocaleString("en");
+    set(pause, busy && !holding, word(line.paused ? "resume" : "pause"));
+    set(cancel, busy && counts.open + counts.stored > 1, word("cancel_all"));
+    set(retry, counts.failed > 0, word("retry_all", { n: number(counts.failed) }));
+    const label = word("show_refused", { n: number(refused) });
+    set(show, refused > 0 && counts.files > refused, this.onlyRefused ? word("show_all") : label);
+    show.setAttribute("aria-pressed", String(this.onlyRefused));
+    set(undo, !busy && counts.stored > 0 && !!options.uploadsUrl && !this.undoing, word("undo"));
+    set(clear, !busy && !this.undoing, word("clear"));
+  }
+
+  /** @param {boolean} only */
+  showRefused(only) {
+    this.onlyRefused = only;
+    this.list.showRefused(only);
+    this.update();
+  }
+
+  cancel() {
+    const { dropzone, options } = this.queue;
+    const question = options.dropzone?.dictCancelUploadConfirmation;
+    const cancel = () => this.queue.cancelAll();
+    if (question) dropzone.constructor.confirm(question, cancel);
+    else cancel();
+  }
+
+  /** What was deleted comes back only by sending it again, so this asks first. */
+  ask() {
+    const close = () => {
+      this.question.replaceChildren();
+      this.question.hidden = true;
+      this.undoing = false;
+      this.draw();
+    };
+    const answer = (/** @type {string} */ code, /** @type {string} */ look, /** @type {() => void} */ act) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = `uploads-button ${look}`;
+      button.textContent = word(code);
+      button.addEventListener("click", act);
+      return button;
+    };
+    const yes = answer("undo_yes", "uploads-danger", async () => {
+      this.question.inert = true;
+      const { deleted, kept, sentence } = await this.queue.undo();
+      this.question.inert = false;
+      close();
+      const said = [word("undone", { files: files(deleted) })];
+      if (kept > 0) said.push(word("undo_failed", { files: files(kept), why: sentence }));
+      this.say(said.join(" "));
+      this.buttons.clear.focus();
+    });
+    const no = answer("undo_no", "", () => {
+      close();
+      this.buttons.undo.focus();
+    });
+    const words = document.createElement("span");
+    words.textContent = word("undo_question", { files: files(this.queue.counts.stored) });
+    this.question.replaceChildren(words, yes, no);
+    this.question.hidden = false;
+    this.undoing = true;
+    this.draw();
+    yes.focus();
+  }
+
+  clear() {
+    this.queue.clear();
+    const zone = /** @type {HTMLElement | null} */ (this.queue.element.querySelector("button"));
+    zone?.focus();
   }
 
   done() {
-    this.say(`${outcome(this.work.counts)}.`);
+    this.update();
+    this.say(`${outcome(this.queue.counts)}.`);
   }
 
   /** @param {string} words */
@@ -66,4 +186,20 @@ export class Summary {
     this.spoken = performance.now();
     this.live.textContent = words;
   }
+}
+
+/**
+ * Shows a button or hides it; where it hides with the focus, a neighbour takes it.
+ *
+ * @param {HTMLButtonElement} button
+ * @param {boolean} shown
+ * @param {string} label
+ */
+function set(button, shown, label) {
+  if (button.textContent !== label) button.textContent = label;
+  const lost = !shown && document.activeElement === button;
+  button.hidden = !shown;
+  if (!lost) return;
+  const other = /** @type {HTMLElement | null} */ (button.parentElement?.querySelector("button:not([hidden])"));
+  other?.focus();
 }

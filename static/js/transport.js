@@ -5,7 +5,19 @@
  * @property {AbortSignal} [signal]
  * @property {(loaded: number, total: number) => void} [progress]
  * @property {() => void} [sent] all bytes have left; the answer has not come
+ *
+ * @typedef {object} Question
+ * @property {string} method
+ * @property {string} url
+ * @property {string} [type] of the body; a form says its own
+ * @property {(xhr: XMLHttpRequest) => FormData | string | null} [build] makes the body, when the request is open
+ * @property {number} [timeout] milliseconds; 0 waits as long as bytes move
  */
+
+/** A connection over which nothing has moved for so long is dead, whatever the system says. */
+const STALLED_MS = 60_000;
+/** What the server may take to check, to store and to answer, once it has all bytes. */
+const UNANSWERED_MS = 300_000;
 
 /** Sends requests and tells what came back. It resolves always: a broken connection is an answer too. */
 export class Transport {
@@ -17,53 +29,84 @@ export class Transport {
    * @param {Record<string, string>} [options.headers]
    */
   constructor({ url, token, timeout = 0, headers = {} }) {
-    this.url = new URL(url, document.baseURI).href;
+    this.url = url;
     this.token = token;
     this.timeout = timeout;
     this.headers = headers;
   }
 
   /**
-   * Posts once, and once more with a new token where the server found the token wanting.
+   * Posts a form of files.
    *
-   * @param {(xhr: XMLHttpRequest) => FormData} build makes the body, when the request is open
+   * @param {(xhr: XMLHttpRequest) => FormData} build
    * @param {Hooks} [hooks]
-   * @returns {Promise<Answer>}
    */
-  async post(build, hooks = {}) {
-    const answer = await this.once(build, await this.token.fresh(), hooks);
-    if (!answer.code.startsWith("csrf_")) return answer;
-    const before = this.token.value;
-    await this.token.renew();
-    return this.token.value === before ? answer : this.once(build, this.token.value, hooks);
+  post(build, hooks) {
+    return this.request({ method: "POST", url: this.url, build, timeout: this.timeout }, hooks);
   }
 
   /**
-   * @param {(xhr: XMLHttpRequest) => FormData} build
+   * Asks once, and once more with a new token where the server found the token wanting.
+   *
+   * @param {Question} question
+   * @param {Hooks} [hooks]
+   * @returns {Promise<Answer>}
+   */
+  async request(question, hooks = {}) {
+    const answer = await this.once(question, await this.token.fresh(), hooks);
+    if (!answer.code.startsWith("csrf_")) return answer;
+    const before = this.token.value;
+    await this.token.renew();
+    return this.token.value === before ? answer : this.once(question, this.token.value, hooks);
+  }
+
+  /**
+   * @param {Question} question
    * @param {string} token
    * @param {Hooks} hooks
    * @returns {Promise<Answer>}
    */
-  once(build, token, hooks) {
+  once({ method, url, type, build, timeout = 0 }, token, hooks) {
     return new Promise((resolve) => {
+      const address = new URL(url, document.baseURI);
       const xhr = new XMLHttpRequest();
-      const end = (/** @type {Answer["kind"]} */ kind) => resolve(read(xhr, kind, this.url));
+      /** @type {ReturnType<typeof setTimeout> | undefined} */
+      let watch;
+      const end = (/** @type {Answer["kind"]} */ kind) => {
+        clearTimeout(watch);
+        resolve(read(xhr, kind, address.href));
+      };
+      const within = (/** @type {number} */ wait) => {
+        clearTimeout(watch);
+        watch = setTimeout(() => {
+          end("timeout");
+          xhr.abort();
+        }, wait);
+      };
       if (hooks.signal?.aborted) return end("aborted");
       hooks.signal?.addEventListener("abort", () => xhr.abort());
-      xhr.open("POST", this.url);
-      xhr.timeout = this.timeout;
+      xhr.open(method, address);
+      xhr.timeout = timeout;
       xhr.setRequestHeader("Accept", "application/json");
       xhr.setRequestHeader("X-Requested-With", "XMLHttpRequest");
+      if (type) xhr.setRequestHeader("Content-Type", type);
       for (const [name, value] of Object.entries(this.headers)) xhr.setRequestHeader(name, value);
       // The token is no other site's business.
-      if (token && new URL(this.url).origin === location.origin) xhr.setRequestHeader(this.token.header, token);
-      xhr.upload.onprogress = (event) => hooks.progress?.(event.loaded, event.total);
-      xhr.upload.onload = () => hooks.sent?.();
+      if (token && address.origin === location.origin) xhr.setRequestHeader(this.token.header, token);
+      xhr.upload.onprogress = (event) => {
+        within(STALLED_MS);
+        hooks.progress?.(event.loaded, event.total);
+      };
+      xhr.upload.onload = () => {
+        within(UNANSWERED_MS);
+        hooks.sent?.();
+      };
       xhr.onload = () => end("answer");
       xhr.onerror = () => end("network");
       xhr.ontimeout = () => end("timeout");
       xhr.onabort = () => end("aborted");
-      xhr.send(build(xhr));
+      within(STALLED_MS);
+      xhr.send(build?.(xhr) ?? null);
     });
   }
 }
@@ -77,7 +120,7 @@ export class Transport {
 function read(xhr, kind, url) {
   const header = (/** @type {string} */ name) => xhr.getResponseHeader(name) ?? "";
   if (kind !== "answer") {
-    return { kind, status: 0, text: "", type: "", code: "", perPart: false, redirected: false };
+    return { kind, status: 0, text: "", type: "", code: "", retryAfter: "", perPart: false, redirected: false };
   }
   return {
     kind,
@@ -85,6 +128,7 @@ function read(xhr, kind, url) {
     text: xhr.responseText,
     type: header("Content-Type").toLowerCase(),
     code: header("Upload-Error"),
+    retryAfter: header("Retry-After"),
     perPart: header("Upload-Verdicts").trim().toLowerCase() === "per-part",
     redirected: xhr.responseURL !== "" && xhr.responseURL.split("#")[0] !== url.split("#")[0],
   };

@@ -14,7 +14,7 @@
  *
  * @typedef {object} ZoneOptions what the server puts into `data-uploads-zone`
  * @property {string} url
- * @property {string} field
+ * @property {string} [field] the name of the file field; "file"
  * @property {string} [accept]
  * @property {string} [accepted]
  * @property {number | null} [maxFileSize]
@@ -24,11 +24,14 @@
  * @property {number | null} [maxTotalSize]
  * @property {number | null} [maxContentLength]
  * @property {number | null} [chunkSize] larger files may go in chunks of so much; null: not here
- * @property {string} csrfUrl
+ * @property {string} [checkUrl] where a list of files is asked about before they are sent
+ * @property {string} [uploadsUrl] below it stands what became of each file, by its uuid
+ * @property {boolean} [digests] the set tells duplicates by their SHA-256
+ * @property {string} [csrfUrl]
  * @property {string} [csrfHeader]
  * @property {string} [csrfToken]
  * @property {number | null} [csrfLifetime]
- * @property {string} filesUrl
+ * @property {string} [filesUrl]
  * @property {number | null} [partsPerRequest] files of one request, where the host wants it so
  * @property {number} [parallelRequests]
  * @property {boolean} [onClick] files wait for a click on `button`
@@ -38,12 +41,14 @@
  * @property {Record<string, string>} [messages]
  * @property {Record<string, any>} [dropzone]
  *
- * @typedef {"waiting" | "sending" | "checking" | "stored" | "refused" | "failed" | "cancelled"} State
+ * @typedef {"waiting" | "sending" | "checking" | "stored" | "refused" | "failed" | "cancelled" |
+ *   "deleted"} State
  *
  * @typedef {object} Verdict what became of one file
  * @property {"stored" | "refused" | "failed"} state `failed` is not the file's fault: retrying can cure it
  * @property {string} [sentence]
  * @property {StoredFile} [file]
+ * @property {boolean} [busy] another request is just storing it: it need not be told anybody yet
  *
  * @typedef {object} Answer what came back for one request
  * @property {"answer" | "network" | "timeout" | "aborted"} kind
@@ -51,6 +56,7 @@
  * @property {string} text
  * @property {string} type the Content-Type, in lower case
  * @property {string} code the `Upload-Error` header
+ * @property {string} retryAfter the `Retry-After` header
  * @property {boolean} perPart the header `Upload-Verdicts: per-part` was there
  * @property {boolean} redirected the answer came from another address than the one asked
  *
@@ -70,12 +76,16 @@
  * @property {string} path
  * @property {number} size
  * @property {State} state
- * @property {number} progress 0 to 1, of what was sent
+ * @property {number} progress 0 to 1, the most that was ever sent of it
+ * @property {number} current 0 to 1, of the request it is in now
+ * @property {number} lost how many requests with it were lost while the server was there
+ * @property {boolean} left whether bytes of it have ever left
  * @property {string} sentence
+ * @property {string} code what the sentence is about, where the browser itself said it
  * @property {StoredFile | null} stored
  *
  * @typedef {{files: number, stored: number, refused: number, failed: number, cancelled: number,
- *   open: number}} Counts
+ *   deleted: number, open: number}} Counts
  */
 
 export {};

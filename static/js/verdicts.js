@@ -1,5 +1,5 @@
 import { capital } from "./format.js";
-import { sentence } from "./messages.js";
+import { sentence, says } from "./messages.js";
 
 /**
  * @typedef {import("./types.js").Answer} Answer
@@ -8,6 +8,35 @@ import { sentence } from "./messages.js";
  */
 
 const LONGEST_SENTENCE = 1000;
+
+/** Statuses of a server on the way that has lost the one behind it, and of requests that came too late. */
+const LOST = new Set([408, 425, 502, 504]);
+
+/** Refusals of one file that the same file may escape the next time. */
+const CURABLE = ["size_differs", "digest_differs"];
+
+/**
+ * What to do about an answer as a whole, before each part gets its verdict:
+ *
+ * - `settle`: the verdicts hold;
+ * - `halve`: too much for one request, each file may fit;
+ * - `busy`: wait as long as the server says; `full`: wait until somebody has made room;
+ * - `lost`: nobody knows; the same ids may be sent again once the server is there;
+ * - `session`: somebody else answered, as it happens when a session has ended.
+ *
+ * @param {Answer} answer
+ * @param {number} parts
+ * @returns {"settle" | "halve" | "busy" | "full" | "lost" | "session"}
+ */
+export function courseOf(answer, parts) {
+  const { kind, status, type } = answer;
+  if (kind !== "answer" || LOST.has(status)) return "lost";
+  if (answer.redirected || status === 401) return "session";
+  if (status >= 200 && status < 300) return type.startsWith("text/html") ? "session" : "settle";
+  if (status === 429 || status === 503) return "busy";
+  if (status === 507) return "full";
+  return status === 413 && !answer.perPart && parts > 1 ? "halve" : "settle";
+}
 
 /**
  * What became of each part of a request. A file counts as stored only where the server said so in its own
@@ -29,8 +58,15 @@ export function verdicts(answer, parts, words = {}) {
   if (answer.status >= 200 && answer.status < 300) return confirmed(answer, parts, say);
 
   const text = plainText(answer);
-  if (answer.perPart && parts.length > 1 && text !== "") return byLine(text, answer, parts, say);
-  return all(curable(answer) ? "failed" : "refused", text || say(codeFor(answer.status)));
+  /** @type {(said: string) => Verdict} */
+  const judge = (said) => {
+    if (says(words, "uuid_busy", said)) return { state: "failed", sentence: said, busy: true };
+    const again = curable(answer) || CURABLE.some((code) => says(words, code, said));
+    return { state: again ? "failed" : "refused", sentence: said };
+  };
+  if (answer.perPart && parts.length > 1 && text !== "") return byLine(text, judge, parts, say);
+  const verdict = judge(text);
+  return parts.map(() => ({ ...verdict, sentence: text || say(codeFor(answer.status)) }));
 }
 
 /**
@@ -65,12 +101,12 @@ function filesOf(answer) {
 
 /**
  * @param {string} text
- * @param {Answer} answer
+ * @param {(sentence: string) => Verdict} judge
  * @param {Part[]} parts
  * @param {(code: string) => string} say
  * @returns {Verdict[]}
  */
-function byLine(text, answer, parts, say) {
+function byLine(text, judge, parts, say) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
   const keys = new Set(parts.map((part) => part.key));
   /** @type {Map<string, string>} */
@@ -86,7 +122,7 @@ function byLine(text, answer, parts, say) {
   return parts.map((part) => {
     const rest = refused.get(part.key);
     if (rest === undefined) return { state: "stored" };
-    return { state: answer.status >= 500 ? "failed" : "refused", sentence: withoutName(rest, part.name) };
+    return judge(withoutName(rest, part.name));
   });
 }
 
@@ -118,7 +154,11 @@ function plainText(answer) {
 /** @param {Answer} answer */
 function curable(answer) {
   return (
-    answer.status >= 500 || [0, 401, 408, 425, 429].includes(answer.status) || answer.code.startsWith("csrf_")
+    answer.status >= 500 ||
+    [0, 401, 408, 425, 429].includes(answer.status) ||
+    answer.code.startsWith("csrf_") ||
+    // The body was cut off on its way.
+    ["malformed", "no_file"].includes(answer.code)
   );
 }
 
@@ -128,5 +168,6 @@ function codeFor(status) {
   if (status === 403) return "forbidden";
   if (status === 413) return "body_too_large";
   if (status === 429 || status === 503) return "busy";
+  if (status === 507) return "disk_full";
   return status >= 500 ? "server" : "refused";
 }

@@ -8,6 +8,7 @@
  * @property {(file: DropzoneFile) => void} cancel
  * @property {(file: DropzoneFile) => void} removed
  * @property {() => void} sendAll sends what waits
+ * @property {(fact: string, path: string) => void} told what in a drop became no file
  */
 
 /**
@@ -57,6 +58,55 @@ export function createWidget(Dropzone, element, options, owner) {
       owner.cancel(file);
     }
 
+    /**
+     * Walks a dropped folder as Dropzone does, and tells what it finds that is no file.
+     *
+     * @param {FileSystemDirectoryEntry} directory
+     * @param {string} path
+     * @returns {Promise<File[]>}
+     */
+    async _addFilesFromDirectory(directory, path) {
+      /** @type {Promise<File[]>[]} */
+      const found = [];
+      let empty = true;
+      try {
+        for await (const entry of entriesOf(directory)) {
+          empty = false;
+          const below = `${path}/${entry.name}`;
+          if (isDirectory(entry)) found.push(this._addFilesFromDirectory(entry, below));
+          else found.push(this.addEntry(/** @type {FileSystemFileEntry} */ (entry), below));
+        }
+        if (empty) {
+          owner.told("empty_folder", path);
+          this.emit("emptyfolder", path);
+        }
+      } catch {
+        owner.told("unreadable_folder", path);
+      }
+      return (await Promise.all(found)).flat();
+    }
+
+    /**
+     * @param {FileSystemFileEntry} entry
+     * @param {string} path
+     * @returns {Promise<File[]>}
+     */
+    async addEntry(entry, path) {
+      if (this.options.ignoreHiddenFiles && entry.name.startsWith(".")) {
+        owner.told("hidden_file", path);
+        return [];
+      }
+      try {
+        const file = await new Promise((...settle) => entry.file(...settle));
+        file.fullPath = path;
+        this.addFile(file);
+        return [file];
+      } catch {
+        owner.told("unreadable_entry", path);
+        return [];
+      }
+    }
+
     processQueue() {
       owner.sendAll();
     }
@@ -75,4 +125,24 @@ export function createWidget(Dropzone, element, options, owner) {
     createImageThumbnails: false,
     disablePreviews: true,
   });
+}
+
+/** @param {FileSystemDirectoryEntry} directory */
+async function* entriesOf(directory) {
+  const reader = directory.createReader();
+  // Each call gives some more of them, and in the end none.
+  for (;;) {
+    /** @type {FileSystemEntry[]} */
+    const entries = await new Promise((...settle) => reader.readEntries(...settle));
+    if (entries.length === 0) return;
+    yield* entries;
+  }
+}
+
+/**
+ * @param {FileSystemEntry} entry
+ * @returns {entry is FileSystemDirectoryEntry}
+ */
+function isDirectory(entry) {
+  return entry.isDirectory;
 }

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import struct
+import time
 import wave
 import zipfile
 import zlib
@@ -203,7 +204,17 @@ def finished(page: Page, files: int, timeout: float = 15_000) -> dict[str, int]:
     """Wait until nothing of `files` is open any more, and return the counters."""
     expect(page.locator("[data-uploads-summary][data-state=done]")).to_be_visible(timeout=timeout)
     expect(page.locator(".dz-preview")).to_have_count(files)
+    # What is seen may be a frame old.
+    until(page, "document.querySelector('[data-uploads-zone]').batchUploader.finished", timeout / 1000)
     return counts(page)
+
+
+def until(page: Page, condition: str, timeout: float = 20) -> None:
+    """Wait until this expression is true in the page; its policy forbids Playwright's own way to do so."""
+    deadline = time.monotonic() + timeout
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"it never came true: {condition}"
+        page.wait_for_timeout(50)
 
 
 def row(page: Page, name: str) -> Locator:

@@ -93,6 +93,7 @@ def test_in_a_batch_of_ten_exactly_the_three_bad_ones_turn_red_each_with_its_own
         "refused": 3,
         "failed": 0,
         "cancelled": 0,
+        "deleted": 0,
         "open": 0,
     }
     assert len(sent) == 1, "the ten did not go as one batch"
@@ -361,12 +362,15 @@ def test_scripts_written_for_dropzone_see_its_events(upload_page: Page, mixed: l
 def test_a_file_taken_out_of_a_running_request_leaves_its_neighbours_alone(
     upload_page: Page, good_files: list[Path]
 ) -> None:
+    sent = uploads_of(upload_page)
     held: list[Any] = []
     upload_page.route("**/upload/*", lambda route: held.append(route), times=1)
     with upload_page.expect_request("**/upload/*"):
         drop(upload_page, *good_files[:4])
     name = good_files[1].name
     row(upload_page, name).get_by_role("button", name="Cancel").click()
+    held[0].continue_()
     assert finished(upload_page, 4)["stored"] == 3
     assert states(upload_page)[name] == "cancelled"
-    assert len(listed(upload_page)) == 3
+    assert len(listed(upload_page)) == 3, "what was cancelled is on the server"
+    assert len(sent) == 1, "the neighbours were sent twice"

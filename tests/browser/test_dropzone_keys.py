@@ -149,6 +149,7 @@ def test_until_the_click_no_more_files_are_taken_than_the_limit(
         "refused": 1,
         "failed": 0,
         "cancelled": 0,
+        "deleted": 0,
         "open": 0,
     }
 
@@ -223,7 +224,7 @@ def test_a_failed_upload_does_not_send_the_form_and_the_next_click_tries_again(
     page: Page, host: Host, tmp_path: Path
 ) -> None:
     page.goto(urljoin(host(**IN_FORM), "/form"))
-    page.route("**/upload/*", lambda route: route.abort(), times=1)
+    page.route("**/upload/*", lambda route: route.fulfill(status=500, body="Not today."), times=1)
     page.get_by_label("Title").fill("Twice")
     choose(page, *texts(tmp_path, 2))
     page.get_by_role("button", name="Save").click()
@@ -319,9 +320,10 @@ def test_so_many_requests_of_one_file_are_under_way(page: Page, host: Host, tmp_
 @pytest.mark.expect_console_errors
 def test_the_browser_waits_as_long_as_it_is_told(page: Page, host: Host, tmp_path: Path) -> None:
     page.goto(host(TIMEOUT=400))
-    held = hold(page, times=1)
+    held = hold(page)
     choose(page, *texts(tmp_path, 1))
     assert finished(page, 1)["failed"] == 1
+    assert len(held) == 3, "it gives up too early, or never"
     assert "took too long" in row(page, "0.txt").locator("[data-dz-errormessage]").inner_text()
     for route in held:
         route.abort()

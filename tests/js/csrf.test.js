@@ -8,7 +8,7 @@ beforeEach(() => {
   mock.timers.reset();
   globalThis.fetch = async () => {
     asked += 1;
-    return { ok: true, json: async () => ({ csrf_token: `new ${asked}` }) };
+    return { ok: true, status: 200, json: async () => ({ csrf_token: `new ${asked}` }) };
   };
 });
 
@@ -43,15 +43,20 @@ test("many who ask at once cause one request", async () => {
   assert.equal(asked, 1);
 });
 
-test("where no new token is to be had the old one stays", async () => {
-  for (const broken of [
-    async () => Promise.reject(new TypeError("offline")),
-    async () => ({ ok: false, json: async () => ({}) }),
-    async () => ({ ok: true, json: async () => ({ html: "login" }) }),
+test("where no new token is to be had the old one stays, and it is told why", async () => {
+  const page = async () => {
+    throw new SyntaxError("<!doctype html>");
+  };
+  for (const [reached, broken] of [
+    ["unreachable", async () => Promise.reject(new TypeError("offline"))],
+    ["unreachable", async () => ({ ok: false, status: 502 })],
+    ["signed_out", async () => ({ ok: false, status: 401 })],
+    ["signed_out", async () => ({ ok: true, status: 200, json: page })],
+    ["ok", async () => ({ ok: false, status: 404 })],
   ]) {
     globalThis.fetch = broken;
     const token = new CsrfToken({ token: "old", url: "/csrf-token" });
-    await token.renew();
+    assert.equal(await token.renew(), reached);
     assert.equal(token.value, "old");
   }
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fill, humanSize, outcome, relativeTime, splitName } from "../../static/js/format.js";
+import { duration, fill, humanSize, outcome, relativeTime, splitName } from "../../static/js/format.js";
 
 test("sizes are said as the server says them", () => {
   // Every value was printed by the server's own Size; the ties (1.25, 2.75, 100.5) round to even there.
@@ -62,4 +62,9 @@ test("the outcome names only what happened", () => {
     outcome({ stored: 1000, refused: 0, failed: 2, cancelled: 1 }),
     "1,000 stored, 2 failed, 1 cancelled",
   );
+});
+
+test("times to come are told as roughly as they are known", () => {
+  const said = { 4: "4 s", 59: "59 s", 61: "1 minute", 200: "3 minutes", 3599: "1 hour", 9000: "3 hours" };
+  for (const [seconds, words] of Object.entries(said)) assert.equal(duration(Number(seconds)), words);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { verdicts } from "../../static/js/verdicts.js";
+import { courseOf, verdicts } from "../../static/js/verdicts.js";
 
 const PARTS = ["a.png", "b.png", "c.png"].map((name, index) => ({
   key: `file[${index}]`,
@@ -142,4 +142,55 @@ test("nobody is shown the source of a page, and nobody is left without a sentenc
       assert.ok(sentence && !sentence.includes("<") && !sentence.includes("{"), JSON.stringify(given));
     }
   }
+});
+
+test("what to do about an answer as a whole", () => {
+  const course = (given, parts = 3) => courseOf(answer(given), parts);
+  for (const [expected, given] of [
+    ["lost", { kind: "network", status: 0 }],
+    ["lost", { kind: "timeout", status: 0 }],
+    ["lost", { status: 502, type: "text/html" }],
+    ["lost", { status: 504 }],
+    ["session", { status: 401 }],
+    ["session", { status: 200, type: "text/html; charset=utf-8" }],
+    ["session", { status: 200, type: "application/json", redirected: true }],
+    ["busy", { status: 429 }],
+    ["busy", { status: 503, perPart: true }],
+    ["full", { status: 507 }],
+    ["halve", { status: 413, type: "text/html" }],
+    ["settle", { status: 413, perPart: true }],
+    ["settle", { status: 201, type: "application/json" }],
+    ["settle", { status: 200, type: "" }],
+    ["settle", { status: 500 }],
+    ["settle", { status: 422, perPart: true }],
+    ["settle", { status: 403 }],
+  ]) {
+    assert.equal(course(given), expected, JSON.stringify(given));
+  }
+  assert.equal(course({ status: 413 }, 1), "settle", "one file alone cannot be made smaller");
+});
+
+test("a file that another request is just storing is neither refused nor told, and one cut on its way may come again", () => {
+  const messages = {
+    uuid_busy: "this file is just being stored by another request; try again in a few seconds.",
+    size_differs: "{received} arrived, but {declared} were announced; send the file again.",
+  };
+  const given = perPart(
+    [
+      'file[0] "a.png": this file is just being stored by another request; try again in a few seconds.',
+      'file[1] "b.png": 1 KB arrived, but 2 KB were announced; send the file again.',
+      'file[2] "c.png": another file was already stored under this upload\'s uuid; drop the file again.',
+      "No file was stored.",
+    ],
+    { status: 409 },
+  );
+  const found = verdicts(given, PARTS, { messages });
+  assert.deepEqual(
+    found.map(({ state, busy = false }) => [state, busy]),
+    [
+      ["failed", true],
+      ["failed", false],
+      ["refused", false],
+    ],
+  );
 });

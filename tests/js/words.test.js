@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sentence } from "../../static/js/messages.js";
+import { says, sentence } from "../../static/js/messages.js";
 import { Packer } from "../../static/js/packer.js";
 import { refusal } from "../../static/js/rules.js";
 import { verdicts } from "../../static/js/verdicts.js";
@@ -45,5 +45,14 @@ test("where the host counts the files of a request, big ones count as small ones
   packer.close();
   const requests = [];
   for (let batch = packer.take(); batch; batch = packer.take()) requests.push(batch.map(({ size }) => size));
-  assert.deepEqual(requests, [[45, 55], [60], [101], [70]]);
+  assert.deepEqual(requests, [[45, 55], [60], [70], [101]]);
+});
+
+test("the server's own sentences are known again, whatever stands in them", () => {
+  const messages = { size_differs: "{received} arrived, but {declared} were announced; send the file again." };
+  const said = "1.2 KB arrived, but 3 MB were announced; send the file again.";
+  assert.equal(says({ messages }, "size_differs", said), true);
+  assert.equal(says({ messages }, "size_differs", "Something else."), false);
+  assert.equal(says({ messages: {} }, "size_differs", said), false);
+  assert.equal(says({ messages: { size_differs: "a(b" } }, "size_differs", "A(b"), true);
 });

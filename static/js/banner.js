@@ -1,0 +1,83 @@
+import { duration } from "./format.js";
+import { files, word } from "./messages.js";
+
+/** @typedef {import("./queue.js").Queue} Queue */
+
+/** Why nothing leaves, and what can be done about it: one thing at a time. */
+export class Banner {
+  /**
+   * @param {HTMLElement} element
+   * @param {Queue} queue
+   */
+  constructor(element, queue) {
+    this.element = element;
+    this.queue = queue;
+    this.words = document.createElement("span");
+    /** The countdown is for the eye: read aloud each second it would be all that is heard. */
+    this.time = document.createElement("span");
+    this.time.setAttribute("aria-hidden", "true");
+    this.place = document.createElement("span");
+    const text = document.createElement("p");
+    text.setAttribute("role", "status");
+    text.append(this.words, " ", this.time);
+    element.append(text, this.place);
+    this.shown = "";
+    /** @type {ReturnType<typeof setInterval> | undefined} */
+    this.clock = undefined;
+  }
+
+  draw() {
+    const { line, counts, requests } = this.queue;
+    const reason = line.paused ? "paused" : line.reason;
+    const shown = reason !== "" && counts.open > 0;
+    this.element.hidden = !shown;
+    this.element.dataset.reason = reason;
+    if (!shown) {
+      this.shown = "";
+      clearInterval(this.clock);
+      this.clock = undefined;
+      return;
+    }
+    this.clock ??= setInterval(() => this.draw(), 500);
+    const text = reason === "paused" ? paused(requests.size) : word(reason, { files: files(counts.open) });
+    if (this.words.textContent !== text) this.words.textContent = text;
+    this.time.textContent = ["broken", "offline", "busy"].includes(reason) ? this.when() : "";
+    if (this.shown !== reason) this.drawAction(reason);
+    this.shown = reason;
+  }
+
+  when() {
+    const { until } = this.queue.line;
+    if (until === null) return word("asking");
+    return word("going_on", { time: duration(Math.max(1, Math.ceil((until - Date.now()) / 1000))) });
+  }
+
+  /** @param {string} reason */
+  drawAction(reason) {
+    const { line } = this.queue;
+    if (reason === "signed_out") {
+      const link = document.createElement("a");
+      link.className = "uploads-button";
+      // The page itself leads to where one signs in; this tab keeps the files.
+      link.href = location.href;
+      link.target = "_blank";
+      link.rel = "opener";
+      link.textContent = word("sign_in");
+      this.place.replaceChildren(link);
+      return;
+    }
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "uploads-button";
+    const code = { paused: "resume", disk_full: "go_on" }[reason] ?? "try_now";
+    button.textContent = word(code);
+    button.addEventListener("click", () => (line.paused ? this.queue.resume() : line.tryNow()));
+    this.place.replaceChildren(button);
+  }
+}
+
+/** @param {number} sending */
+function paused(sending) {
+  if (sending === 0) return word("paused");
+  return sending === 1 ? word("paused_one") : word("paused_some", { files: files(sending) });
+}

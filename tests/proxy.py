@@ -1,0 +1,242 @@
+"""A small proxy before a real server that does to requests what networks and proxies do: cut, lose, delay, refuse."""
+
+import contextlib
+import http.client
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+UPLOADS = r"/upload(/\w+)?"
+_BLOCK = 64 * 1024
+
+
+@dataclass
+class Rule:
+    """What happens to the next `times` requests whose method and path fit; what it has met stands in `met`."""
+
+    act: Callable[["_Handler"], None]
+    method: str
+    path: str
+    times: float
+    met: int = 0
+
+
+@dataclass
+class Seen:
+    """One request that came."""
+
+    method: str
+    path: str
+    length: int
+    at: float = field(default_factory=time.monotonic)
+
+
+class Proxy:
+    """Stands before the server at `upstream` and answers at `url`, in a `with`.
+
+    A rule holds from when it is made; of several that fit, the first that is not used up.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.seen: list[Seen] = []
+        self._rules: list[Rule] = []
+        self._lock = threading.Lock()
+        handler = type("Handler", (_Handler,), {"proxy": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        # Else the system takes in megabytes that nobody has read, and a slow line is quick.
+        self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BLOCK)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def uploads(self, path: str = UPLOADS) -> list[Seen]:
+        """The posts of files that came."""
+        return [seen for seen in self.seen if seen.method == "POST" and re.fullmatch(path, seen.path)]
+
+    # What may happen to requests
+
+    def answer(
+        self,
+        status: int,
+        body: str = "",
+        headers: Mapping[str, str] | None = None,
+        *,
+        kind: str = "text/plain; charset=utf-8",
+        **which: Any,
+    ) -> Rule:
+        """Read the request to its end and answer it here."""
+
+        def act(handler: _Handler) -> None:
+            handler.drain()
+            handler.reply(status, {"Content-Type": kind, **(headers or {})}, body.encode())
+
+        return self._add(act, **which)
+
+    def larger_than(self, limit: int) -> Rule:
+        """Refuse bodies over `limit` bytes for good, as nginx does: 413 with a page of HTML."""
+
+        def act(handler: _Handler) -> None:
+            if handler.length <= limit:
+                handler.forward()
+                return
+            handler.drain()
+            page = b"<html><h1>413 Request Entity Too Large</h1></html>"
+            handler.reply(413, {"Content-Type": "text/html"}, page)
+
+        return self._add(act, times=float("inf"))
+
+    def cut(self, after: int = 0, **which: Any) -> Rule:
+        """Reset the connection when so many bytes of the body have come."""
+
+        def act(handler: _Handler) -> None:
+            handler.drain(after)
+            handler.reset()
+
+        return self._add(act, **which)
+
+    def lose(self, **which: Any) -> Rule:
+        """Let the server do all it was asked for, and reset the connection instead of giving its answer."""
+
+        def act(handler: _Handler) -> None:
+            handler.ask()
+            handler.reset()
+
+        return self._add(act, **which)
+
+    def hold(self, until: threading.Event, **which: Any) -> Rule:
+        """Forward the request, and give the answer when `until` is set."""
+
+        def act(handler: _Handler) -> None:
+            answer = handler.ask()
+            until.wait(60)
+            handler.reply(*answer)
+
+        return self._add(act, **which)
+
+    def slow(self, bytes_per_second: int, **which: Any) -> Rule:
+        """Take the body at this pace."""
+
+        def act(handler: _Handler) -> None:
+            handler.pace = bytes_per_second
+            handler.forward()
+
+        return self._add(act, **which)
+
+    def clear(self) -> None:
+        """Let everything through from now on."""
+        with self._lock:
+            self._rules.clear()
+
+    def _add(
+        self,
+        act: Callable[["_Handler"], None],
+        *,
+        method: str = "POST",
+        path: str = UPLOADS,
+        times: float = 1,
+    ) -> Rule:
+        rule = Rule(act, method, path, times)
+        with self._lock:
+            self._rules.append(rule)
+        return rule
+
+    def rule_for(self, method: str, path: str) -> Rule | None:
+        with self._lock:
+            for rule in self._rules:
+                if rule.method == method and re.fullmatch(rule.path, path) and rule.met < rule.times:
+                    rule.met += 1
+                    return rule
+        return None
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    proxy: Proxy
+    protocol_version = "HTTP/1.1"
+    pace: int | None = None
+
+    def handle_any(self) -> None:
+        self.length = self.left = int(self.headers.get("Content-Length") or 0)
+        path = urlsplit(self.path).path
+        self.proxy.seen.append(Seen(self.command, path, self.length))
+        rule = self.proxy.rule_for(self.command, path)
+        # Either side may go away at any time: that is what this proxy is for.
+        with contextlib.suppress(ConnectionError):
+            rule.act(self) if rule else self.forward()
+
+    do_GET = do_HEAD = do_POST = do_DELETE = handle_any  # noqa: N815
+
+    def read(self, size: int) -> bytes:
+        data = self.rfile.read(min(size, self.left))
+        self.left -= len(data)
+        if self.pace:
+            time.sleep(len(data) / self.pace)
+        return data
+
+    def drain(self, size: int | None = None) -> None:
+        """Read so much of the body, or all of it."""
+        wanted = self.length if size is None else min(size, self.length)
+        while self.length - self.left < wanted and self.read(min(_BLOCK, wanted)):
+            pass
+
+    def ask(self) -> tuple[int, Mapping[str, str], bytes]:
+        """The server's answer to this request; 502 where it is not there."""
+        address = urlsplit(self.proxy.upstream)
+        upstream = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+        try:
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() != "connection":
+                    upstream.putheader(name, value)
+            upstream.endheaders()
+            while self.left > 0 and (data := self.read(_BLOCK)):
+                upstream.send(data)
+            answer = upstream.getresponse()
+            headers = {
+                name: value
+                for name, value in answer.getheaders()
+                if name.lower() not in {"transfer-encoding", "connection", "content-length"}
+            }
+            return answer.status, headers, answer.read()
+        except OSError:
+            self.drain()
+            return 502, {"Content-Type": "text/html"}, b"<html><h1>502 Bad Gateway</h1></html>"
+        finally:
+            upstream.close()
+
+    def forward(self) -> None:
+        self.reply(*self.ask())
+
+    def reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def reset(self) -> None:
+        """End the connection as a broken line does: by RST, not by FIN."""
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.shutdown(socket.SHUT_RD)
+        self.connection.close()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: what came stands in `seen`."""
