@@ -129,6 +129,19 @@ class Uploads:
         """
         return pages.zone(site().upload_set(name), action)
 
+    def assets(self) -> Markup:
+        """The styles and scripts that :meth:`zone` brings along, once a page: for a page whose zones a script makes."""
+        site()
+        return pages.assets()
+
+    def options(self, name: str | None = None, *, action: str | None = None) -> dict[str, Any]:
+        """What ``new BatchUploader(element, options)`` takes, for ``|tojson``: the set's rules, addresses, sentences.
+
+        Arguments and errors are those of :meth:`zone`.
+        """
+        upload_set = site().upload_set(name)
+        return {**pages.zone_options(upload_set, action), "accept": site().rules[upload_set.name].accept}
+
     def fallback(self, name: str | None = None) -> Markup:
         """The inputs of a set's plain form, as the zone has them inside: for a form that works without JavaScript."""
         return pages.fallback(site().upload_set(name))

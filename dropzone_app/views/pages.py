@@ -19,7 +19,11 @@ from . import files
 from .base import owner, page, render, site
 
 #: Refusals that the browser can make by itself, with the server's words.
-_BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "too_many_files", "drop_full")
+_BROWSER_MESSAGES = (
+    *("extension", "no_extension", "empty_name", "too_large", "too_many_files", "drop_full"),
+    # It knows by these that the same file may pass another time.
+    *("uuid_busy", "size_differs", "digest_differs"),
+)
 
 
 def index() -> str:
@@ -88,7 +92,7 @@ def zone(upload_set: UploadSet, action: str | None = None) -> Markup:
         "rules": rules.sentence,
         "kinds": names_of(rules.extensions or ()),
         "invitation": site().settings.dropzone.get("DROPZONE_DEFAULT_MESSAGE"),
-        "assets": _assets(),
+        "assets": assets(),
     }
     return Markup(render("zone.html", zone=context))
 
@@ -167,7 +171,7 @@ def _address(key: str) -> str | None:
         raise SettingError(f"{key} names no endpoint of this app, and no URL: it is {view!r}.") from error
 
 
-def _assets() -> Markup:
+def assets() -> Markup:
     """Dropzone and our own scripts and styles; empty where this page has them already."""
     if g.get("uploads_assets"):
         return Markup("")

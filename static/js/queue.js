@@ -590,6 +590,7 @@ export class Queue {
         if (verdict.state === "stored") this.clean(entry);
       } else if (busy && verdict.state === "failed") back.push(entry);
       else if (verdict.busy && (entry.lost += 1) < MOST_LOST) this.againLater(entry);
+      else if (verdict.altered) this.judgeAltered(entry, verdict);
       else this.settle(entry, verdict);
     });
     this.putBack(back);
@@ -610,6 +611,20 @@ export class Queue {
       if (isOpen(entry)) this.settle(entry, { state: "refused", sentence: sentence(this.options, code) });
       return false;
     });
+  }
+
+  /**
+   * Either somebody on the way has altered a file, and it may pass another time, or it is another on the disk by now:
+   * a browser may send what it finds there, whatever it has said of it before.
+   *
+   * @param {Entry} entry
+   * @param {Verdict} verdict
+   */
+  async judgeAltered(entry, verdict) {
+    const changed = (await lengthOf(entry.file)) !== entry.size;
+    if (!isOpen(entry)) return;
+    const said = sentence(this.options, "unreadable");
+    this.settle(entry, changed ? { state: "refused", sentence: said } : verdict);
   }
 
   /** @param {number} index */
@@ -732,6 +747,21 @@ export function cureOf({ state, code }) {
   if (state === "failed") return "retry";
   if (state === "cancelled") return "again";
   return state === "refused" && code === "added_before" ? "anyway" : "";
+}
+
+/**
+ * @param {File} file
+ * @returns {Promise<number | null>} its bytes, counted; null where it cannot be read
+ */
+async function lengthOf(file) {
+  let length = 0;
+  try {
+    const reader = file.stream().getReader();
+    for (let round = await reader.read(); !round.done; round = await reader.read()) length += round.value.length;
+    return length;
+  } catch {
+    return null;
+  }
 }
 
 /** @param {Entry} entry */

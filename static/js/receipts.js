@@ -8,7 +8,7 @@ const MOST_PAGES = 10;
  * the refusal of their neighbours.
  */
 export class Receipts {
-  /** @param {string} url the list of the person's files, newest first */
+  /** @param {string} url the list of the person's files, newest first; "" where there is none */
   constructor(url) {
     this.url = url;
     /** @type {Map<string, (file: StoredFile | null) => void>} */
@@ -22,6 +22,7 @@ export class Receipts {
    * @returns {Promise<StoredFile | null>} null when the list does not show it
    */
   find(uuid) {
+    if (!this.url) return Promise.resolve(null);
     return new Promise((resolve) => {
       this.wanted.set(uuid, resolve);
       this.timer ??= setTimeout(() => this.look(), GATHER_MS);

@@ -48,6 +48,7 @@
  * @property {"stored" | "refused" | "failed"} state `failed` is not the file's fault: retrying can cure it
  * @property {string} [sentence]
  * @property {StoredFile} [file]
+ * @property {boolean} [altered] what arrived was not what was announced
  * @property {boolean} [busy] another request is just storing it: it need not be told anybody yet
  *
  * @typedef {object} Answer what came back for one request

@@ -12,8 +12,8 @@ const LONGEST_SENTENCE = 1000;
 /** Statuses of a server on the way that has lost the one behind it, and of requests that came too late. */
 const LOST = new Set([408, 425, 502, 504]);
 
-/** Refusals of one file that the same file may escape the next time. */
-const CURABLE = ["size_differs", "digest_differs"];
+/** Refusals of a file that arrived as another than it was announced. */
+const ALTERED = ["size_differs", "digest_differs"];
 
 /**
  * What to do about an answer as a whole, before each part gets its verdict:
@@ -61,8 +61,8 @@ export function verdicts(answer, parts, words = {}) {
   /** @type {(said: string) => Verdict} */
   const judge = (said) => {
     if (says(words, "uuid_busy", said)) return { state: "failed", sentence: said, busy: true };
-    const again = curable(answer) || CURABLE.some((code) => says(words, code, said));
-    return { state: again ? "failed" : "refused", sentence: said };
+    if (ALTERED.some((code) => says(words, code, said))) return { state: "failed", sentence: said, altered: true };
+    return { state: curable(answer) ? "failed" : "refused", sentence: said };
   };
   if (answer.perPart && parts.length > 1 && text !== "") return byLine(text, judge, parts, say);
   const verdict = judge(text);

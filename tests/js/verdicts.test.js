@@ -186,11 +186,11 @@ test("a file that another request is just storing is neither refused nor told, a
   );
   const found = verdicts(given, PARTS, { messages });
   assert.deepEqual(
-    found.map(({ state, busy = false }) => [state, busy]),
+    found.map(({ state, busy = false, altered = false }) => [state, busy, altered]),
     [
-      ["failed", true],
-      ["failed", false],
-      ["refused", false],
+      ["failed", true, false],
+      ["failed", false, true],
+      ["refused", false, false],
     ],
   );
 });
