@@ -6,12 +6,23 @@ part costs no disk and no waiting.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .config import Size, told_apart
+from .content import (
+    CutOff,
+    Harmful,
+    Malformed,
+    Mismatch,
+    More,
+    Opener,
+    Pixels,
+    View,
+    libmagic,
+)
+from .content.texts import TextProbe
 from .errors import Rejected
 from .kinds import HEAD, Kind, found_in, kind_of, names_of
 from .naming import extension_of
@@ -30,6 +41,8 @@ class Rules:
     max_files: int | None
     max_parts: int
     max_total_size: Size | None
+    #: Of one picture.
+    max_pixels: int | None = None
     denied: tuple[str, ...] = ()
 
     def allows(self, extension: str) -> bool:
@@ -89,13 +102,16 @@ class Screening:
         self._extension = extension_of(filename)
         self._kind: Kind | None = None
         self._text: TextProbe | None = None
+        #: Whether the structure is still to be looked at.
+        self._open = False
         try:
             check_name(rules, filename)
         except Rejected as rejected:
             self.rejected = rejected
         else:
-            self._kind = kind_of(self._extension) if self._extension else None
-            self._text = TextProbe() if self._kind and self._kind.text else None
+            self._kind = kind_of(self._extension)
+            self._open = True
+            self._text = TextProbe() if self._kind.text else None
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes of the part; whether anyone still wants them."""
@@ -107,23 +123,20 @@ class Screening:
                 self.rejected = rejected
         return self.rejected is None
 
-    def finish(self) -> Rejected | None:
-        """All bytes were there: the refusal, if there is one."""
+    def finish(self, opener: Opener) -> Rejected | None:
+        """All bytes were there: the refusal, if there is one. ``opener`` is called where more than the head must tell.
+
+        OSError where the bytes cannot be read again.
+        """
         if self.size > self._rules.max_file_size and self._named():
             # Only now the true size is known.
-            self.rejected = self._too_large()
+            self.rejected = _too_large(self._rules, self.size)
         elif self.rejected is None:
             try:
-                if self._kind and len(self.head) < HEAD:
-                    self._check_head(self._kind)
-                if self._text and not self._text.finish():
-                    raise Rejected.because("not_text", extension=self._extension)
+                self._look_at_all(opener)
             except Rejected as rejected:
                 self.rejected = rejected
         return self.rejected
-
-    def _too_large(self) -> Rejected:
-        return _too_large(self._rules, self.size)
 
     def _named(self) -> bool:
         """Whether the name was good: a wrong kind is the better reason to give than the size."""
@@ -131,31 +144,76 @@ class Screening:
 
     def _look_at(self, data: bytes) -> None:
         if self.size > self._rules.max_file_size:
-            raise self._too_large()
+            raise _too_large(self._rules, self.size)
         if len(self.head) < HEAD:
             self.head += data[: HEAD - len(self.head)]
             if self._kind and len(self.head) == HEAD:
                 self._check_head(self._kind)
+                self._check_structure(self._kind, View(self.head))
         if self._text and not self._text.feed(data):
             raise self._wrong_content()
 
+    def _look_at_all(self, opener: Opener) -> None:
+        kind = self._kind
+        assert kind
+        if len(self.head) < HEAD:
+            self._check_head(kind)
+        if self._text and not self._text.finish():
+            raise Rejected.because("not_text", extension=self._extension)
+        if self._open and self.size:
+            if len(self.head) == self.size:
+                self._check_structure(kind, View(self.head, self.size))
+            else:
+                with opener() as file:
+                    self._check_structure(kind, View(self.head, self.size, file))
+
     def _check_head(self, kind: Kind) -> None:
-        if not kind.signatures:
-            return
-        if not self.head:
+        if not self.head and not kind.may_be_empty:
             raise Rejected.because("empty_file", kind=kind.name)
         if not kind.matches(self.head):
             raise self._wrong_content()
 
-    def _wrong_content(self) -> Rejected:
+    def _check_structure(self, kind: Kind, view: View) -> None:
+        """What ``view`` tells; if that is not all, the structure stays open until the part is complete."""
+        if not self._open or kind.check is None:
+            self._open = False
+            return
+        named = {"extension": self._extension, "kind": kind.noun}
+        try:
+            pixels = kind.check(view)
+        except More:
+            return
+        except Mismatch as wrong:
+            raise self._wrong_content(wrong.found) from None
+        except CutOff:
+            raise Rejected.because("cut_off", **named) from None
+        except Malformed as wrong:
+            raise Rejected.because("bad_syntax", **named, line=wrong.line, column=wrong.column) from None
+        except Harmful:
+            raise Rejected.because("harmful_entities") from None
+        self._open = False
+        limit = self._rules.max_pixels
+        if pixels and limit and pixels.total > limit:
+            raise _too_many_pixels(pixels, limit)
+
+    def _wrong_content(self, found: str | None = None) -> Rejected:
         assert self._kind
-        found = found_in(self.head)
+        found = found or found_in(self.head) or libmagic.noun_of(self.head)
         if found and found != self._kind.noun:
             return Rejected.because(
                 "other_kind", extension=self._extension, kind=self._kind.noun, found=found
             )
         code = "not_text" if self._text else "not_the_kind"
         return Rejected.because(code, extension=self._extension, kind=self._kind.noun)
+
+
+def _too_many_pixels(pixels: Pixels, limit: int) -> Rejected:
+    size = f"{pixels.width:,} × {pixels.height:,} pixels"
+    return Rejected.because("too_many_pixels", size=size, megapixels=_mega(pixels.total), limit=_mega(limit))
+
+
+def _mega(pixels: int) -> str:
+    return f"{pixels / 1_000_000:,.1f}".removesuffix(".0")
 
 
 def check_name(rules: Rules, filename: str) -> None:
@@ -174,7 +232,7 @@ def check_announced(rules: Rules, filename: str, size: int) -> None:
     check_name(rules, filename)
     if size > rules.max_file_size:
         raise _too_large(rules, size)
-    if size == 0 and (kind := kind_of(extension_of(filename))).signatures:
+    if size == 0 and not (kind := kind_of(extension_of(filename))).may_be_empty:
         raise Rejected.because("empty_file", kind=kind.name)
     check_counts(rules, [size])
 
@@ -207,54 +265,3 @@ def check_counts(rules: Rules, sizes: Iterable[int]) -> None:
         raise Rejected.because("too_many_parts", limit=rules.max_parts)
     if rules.max_total_size and sum(sizes) > rules.max_total_size:
         raise Rejected.because("total_too_large", limit=rules.max_total_size)
-
-
-# What no text has: C0 without tab, line feed, vertical tab, form feed, carriage return and escape.
-_CONTROL = bytes([*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)])
-_BOMS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-
-
-class TextProbe:
-    """Whether bytes are text, told while they pass: UTF-16 or UTF-32 with a byte order mark, UTF-8, or an
-    older 8-bit encoding (Excel still saves CSV so). None of them has NUL or other control characters."""
-
-    def __init__(self) -> None:
-        #: Only for what has a byte order mark: any other bytes without control characters are text in some encoding.
-        self._decoder: codecs.IncrementalDecoder | None = None
-        self._start: bytes | None = b""
-
-    def feed(self, data: bytes) -> bool:
-        """Take the next bytes; False as soon as they cannot be text."""
-        if self._start is not None:
-            # A byte order mark has up to four bytes, and they may come one at a time.
-            data = self._start + data
-            if len(data) < 4:
-                self._start = data
-                return True
-            self._begin(data)
-        return self._take(data)
-
-    def finish(self) -> bool:
-        """Whether all of it was text."""
-        start = self._start or b""
-        if self._start is not None:
-            self._begin(start)
-        return self._take(start, final=True)
-
-    def _begin(self, start: bytes) -> None:
-        self._start = None
-        encoding = next((name for bom, name in _BOMS if start.startswith(bom)), None)
-        self._decoder = codecs.getincrementaldecoder(encoding)() if encoding else None
-
-    def _take(self, data: bytes, final: bool = False) -> bool:
-        if self._decoder is not None:
-            try:
-                data = self._decoder.decode(data, final).encode()
-            except UnicodeDecodeError:
-                return False
-        return len(data.translate(None, _CONTROL)) == len(data)

@@ -109,6 +109,9 @@ MAX_FILE_SIZE = Size(5_000_000_000)
 #: What a body needs beside its files: part headers, and a uuid, size, digest and path for each part.
 BODY_OVERHEAD = 1 << 20
 
+#: Pixels of one picture: what a camera makes, and not what makes a decoder fill the memory (4 bytes each).
+MAX_PIXELS = 100_000_000
+
 #: Files of one request. Dropzone holds as many in flight, and an open descriptor each on the server.
 MAX_PARTS = 100
 
@@ -251,6 +254,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_MAX_FILE_SIZE": None,
     "UPLOADS_MAX_TOTAL_SIZE": None,
     "UPLOADS_MAX_FILES": None,
+    "UPLOADS_MAX_PIXELS": None,
     "UPLOADS_MAX_PARTS": None,
     "UPLOADS_CHUNK_SIZE": "16 MiB",
     "UPLOADS_STRIP_METADATA": None,

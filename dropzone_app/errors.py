@@ -38,6 +38,23 @@ MESSAGES: dict[str, Message] = {
     "not_text": Message(
         415, "the file is named .{extension}, but its content is not text; choose another file."
     ),
+    "cut_off": Message(
+        422, "the file is named .{extension}, but it ends before {kind} is complete; choose the whole file."
+    ),
+    "bad_syntax": Message(
+        422,
+        "the file is named .{extension}, but its content is not {kind}: line {line}, column {column} breaks the "
+        "rules; correct it or choose another file.",
+    ),
+    "harmful_entities": Message(
+        422,
+        "the file defines entities that are made of others, are very long or lie elsewhere, which harms programs "
+        "that read it; remove them and send it again.",
+    ),
+    "too_many_pixels": Message(
+        422,
+        "the picture has {megapixels} megapixels ({size}); the limit is {limit} megapixels. Make it smaller.",
+    ),
     "damaged_picture": Message(
         422, "the picture is damaged, so that its metadata cannot be removed; choose another file."
     ),

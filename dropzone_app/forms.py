@@ -11,13 +11,15 @@ if form.validate_on_submit():
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import IO, Any
 
 from flask_wtf.file import MultipleFileField
 from werkzeug.datastructures import FileStorage
 from wtforms import ValidationError
 
 from .checks import Screening, check_counts
+from .content import Opener
 from .errors import Rejected
 from .naming import display_name, shown
 from .uploads import UploadSet
@@ -45,9 +47,10 @@ class UploadAllowed:
             screening = Screening(rules, display_name(file.filename or ""))
             while data := file.stream.read(_CHUNK):
                 screening.feed(data)
-            file.stream.seek(0)
             sizes.append(screening.size)
-            if rejected := screening.finish():
+            rejected = screening.finish(_again(file.stream))
+            file.stream.seek(0)
+            if rejected:
                 one = len(files) == 1
                 sentences.append(
                     rejected.sentence if one else f'"{shown(file.filename or "")}": {rejected.text}'
@@ -58,6 +61,11 @@ class UploadAllowed:
             sentences.append(rejected.sentence)
         if sentences:
             raise ValidationError(" ".join(sentences))
+
+
+def _again(stream: IO[bytes]) -> Opener:
+    # Whoever made the stream closes it.
+    return lambda: nullcontext(stream)
 
 
 class UploadField(MultipleFileField):  # type: ignore[misc]  # Flask-WTF ships no types

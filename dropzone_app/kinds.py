@@ -1,15 +1,17 @@
-"""The one table of kinds: extension, name, media type, preset, and what the first bytes must be.
+"""The one table of kinds: extension, name, media type, preset, icon, and what must be inside.
 
-It drives the checks, the ``accept`` attribute, the sentence under the zone and the served content type.
+It drives the checks, the ``accept`` attribute, the sentence under the zone, the icons and the served content type.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from .config import parse_extensions
+from .content import Findings, Structure, View, archives, boxes, documents, media, pictures, texts
 
 #: Alternatives; each is a list of (offset, bytes) that must all be there.
 Signatures = tuple[tuple[tuple[int, bytes], ...], ...]
@@ -27,17 +29,32 @@ class Kind:
     media_type: str
     #: Said where a file is or is not one: "a JPEG image".
     noun: str
-    #: Empty: taken by its name.
+    #: Empty: told by its structure, or taken by its name.
     signatures: Signatures = ()
+    #: What must hold beyond the first bytes.
+    check: Structure | None = None
     #: Must decode as text.
     text: bool = False
+    #: Pillow's names of the decoders that may open it, where it is a picture.
+    decoders: tuple[str, ...] = ()
+    #: The drawing that stands for it where there is no picture of it.
+    icon: str = "file"
+
+    @property
+    def by_name(self) -> bool:
+        """Whether nothing is known of what must be inside."""
+        return not self.signatures and not self.text and self.check in {None, documents.no_program}
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a file of no bytes can be of this kind."""
+        return self.text or self.by_name
 
     def matches(self, head: bytes) -> bool:
         """Whether a file that begins with ``head`` can be of this kind."""
         if not self.signatures or _fits(self.signatures, head):
             return True
-        # Readers of PDF take up to 1,024 bytes before the header (ISO 32000-1, annex H, note 13).
-        return self.media_type == "application/pdf" and b"%PDF-" in head
+        return self.media_type == "application/pdf" and b"%PDF-" in head[: documents.PREAMBLE]
 
 
 def _fits(signatures: Signatures, head: bytes) -> bool:
@@ -58,121 +75,190 @@ def _riff(form: bytes) -> Signatures:
     return (_at((0, b"RIFF"), (8, form)),)
 
 
-def _brands(*brands: bytes) -> Signatures:
-    return tuple(_at((4, b"ftyp"), (8, brand)) for brand in brands)
+def _boxes(*names: bytes) -> Signatures:
+    return tuple(_at((4, name)) for name in names)
 
 
 _ZIP = _begins(b"PK\x03\x04", b"PK\x05\x06")
 _GZIP = _begins(b"\x1f\x8b")
-_OLE = _begins(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+_XZ = _begins(b"\xfd7zXZ\0")
+_OLE = _begins(archives.OLE)
 _XML = _begins(b"<?xml", b"\xef\xbb\xbf<?xml")
-_MPEG_AUDIO = _begins(b"ID3", *(bytes([0xFF, b]) for b in (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB)))
-_AAC = _begins(b"\xff\xf0", b"\xff\xf1", b"\xff\xf8", b"\xff\xf9", b"ADIF", b"ID3")
-# QuickTime files of old have no ftyp box; they begin with one of these.
-_QUICKTIME = tuple(_at((4, box)) for box in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"))
+_BRANDED = _boxes(b"ftyp")
+_MOVIE = _boxes(b"ftyp", *boxes.UNBRANDED)
+_EBML = _begins(b"\x1a\x45\xdf\xa3")
+_OGGS = _begins(b"OggS\0")
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _ODF = "application/vnd.oasis.opendocument."
 
-_JPEG = Kind("JPEG", "image/jpeg", "a JPEG image", _begins(b"\xff\xd8\xff"))
-_TIFF = Kind("TIFF", "image/tiff", "a TIFF image", _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-_HEIC = Kind("HEIC", "image/heic", "a HEIC image", _brands(*_HEIF_BRANDS))
-_MP4 = Kind("MP4", "video/mp4", "an MP4 video", _brands(b""))
+
+def _office(name: str, media_type: str, noun: str, kind: str) -> Kind:
+    # A document with a password is kept in the older container.
+    return Kind(name, _OFFICE + media_type, noun, _ZIP + _OLE, archives.zipped(kind, "encrypted"))
+
+
+def _opendocument(media_type: str, noun: str, kind: str) -> Kind:
+    return Kind("OpenDocument", _ODF + media_type, noun, _ZIP, archives.zipped(kind, "opendocument"))
+
+
+def _text(name: str, media_type: str, noun: str, check: Structure = texts.plain) -> Kind:
+    return Kind(name, media_type, noun, check=check, text=True)
+
+
+_JPEG = Kind(
+    "JPEG", "image/jpeg", "a JPEG image", _begins(b"\xff\xd8\xff"), pictures.jpeg, decoders=("JPEG", "MPO")
+)
+_PNG = Kind("PNG", "image/png", "a PNG image", _begins(b"\x89PNG\r\n\x1a\n"), pictures.png, decoders=("PNG",))
+_GIF = Kind("GIF", "image/gif", "a GIF image", _begins(b"GIF87a", b"GIF89a"), pictures.gif, decoders=("GIF",))
+_WEBP = Kind("WebP", "image/webp", "a WebP image", _riff(b"WEBP"), pictures.webp, decoders=("WEBP",))
+_BMP = Kind("BMP", "image/bmp", "a BMP image", _begins(b"BM"), pictures.bmp, decoders=("BMP",))
+_TIFF_BEGINS = _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF = Kind("TIFF", "image/tiff", "a TIFF image", _TIFF_BEGINS, pictures.tiff, decoders=("TIFF",))
+_AVIF = Kind("AVIF", "image/avif", "an AVIF image", _BRANDED, boxes.image("avif"), decoders=("AVIF",))
+_HEIC = Kind("HEIC", "image/heic", "a HEIC image", _BRANDED, boxes.image("heic", "heif"), decoders=("HEIF",))
+_MP4 = Kind("MP4", "video/mp4", "an MP4 video", _MOVIE, boxes.movie("mp4", "m4a", "3gp"))
 _MPEG = Kind("MPEG", "video/mpeg", "an MPEG video", _begins(b"\0\0\1\xba", b"\0\0\1\xb3", b"\0\0\1\xb0"))
-_OGG = Kind("Ogg", "audio/ogg", "an Ogg file", _begins(b"OggS"))
-_YAML = Kind("YAML", "application/yaml", "a YAML file", text=True)
+_OGG = Kind("Ogg", "audio/ogg", "an Ogg file", _OGGS, media.ogg())
+_OGA = replace(_OGG, noun="an Ogg sound file", check=media.ogg(film=False))
+_OPUS = replace(_OGG, name="Opus", noun="an Opus file", check=media.ogg(only=b"OpusHead"))
+_YAML = _text("YAML", "application/yaml", "a YAML file")
+_GZ = Kind("gzip", "application/gzip", "a gzip file", _GZIP, archives.gzip)
+_TXZ = Kind("xz", "application/x-xz", "an xz file", _XZ)
+# Word and Excel write and read other things under these names, and did so more often once.
+_DOC = _OLE + _begins(b"{\\rtf") + _XML
+_XLS = _OLE + _XML + _begins(b"\x09\x08", b"\x09\0\4\0", b"\x09\2\6\0", b"\x09\4\6\0")
 
 #: Preset → extension → kind. The order within a preset is the order in sentences.
-PRESETS: dict[str, dict[str, Kind]] = {
+_TABLE: dict[str, dict[str, Kind]] = {
     "IMAGES": {
         "jpg": _JPEG,
         "jpeg": _JPEG,
         "jpe": _JPEG,
         "jfif": _JPEG,
-        "png": Kind("PNG", "image/png", "a PNG image", _begins(b"\x89PNG\r\n\x1a\n")),
-        "gif": Kind("GIF", "image/gif", "a GIF image", _begins(b"GIF87a", b"GIF89a")),
-        "webp": Kind("WebP", "image/webp", "a WebP image", _riff(b"WEBP")),
-        "avif": Kind("AVIF", "image/avif", "an AVIF image", _brands(b"avif", b"avis", b"mif1", b"msf1")),
+        "png": _PNG,
+        "gif": _GIF,
+        "webp": _WEBP,
+        "avif": _AVIF,
         "heic": _HEIC,
         "heif": _HEIC,
-        "bmp": Kind("BMP", "image/bmp", "a BMP image", _begins(b"BM")),
+        "bmp": _BMP,
         "tif": _TIFF,
         "tiff": _TIFF,
     },
     "DOCUMENTS": {
-        "pdf": Kind("PDF", "application/pdf", "a PDF", _begins(b"%PDF-")),
-        "docx": Kind("Word", _OFFICE + "wordprocessingml.document", "a Word document", _ZIP),
-        "doc": Kind("Word", "application/msword", "a Word document", _OLE),
-        "xlsx": Kind("Excel", _OFFICE + "spreadsheetml.sheet", "an Excel sheet", _ZIP),
-        "xls": Kind("Excel", "application/vnd.ms-excel", "an Excel sheet", _OLE),
-        "pptx": Kind("PowerPoint", _OFFICE + "presentationml.presentation", "a PowerPoint file", _ZIP),
-        "ppt": Kind("PowerPoint", "application/vnd.ms-powerpoint", "a PowerPoint file", _OLE),
-        "odt": Kind("OpenDocument", _ODF + "text", "an OpenDocument text", _ZIP),
-        "ods": Kind("OpenDocument", _ODF + "spreadsheet", "an OpenDocument sheet", _ZIP),
-        "odp": Kind("OpenDocument", _ODF + "presentation", "an OpenDocument presentation", _ZIP),
-        "odf": Kind("OpenDocument", _ODF + "formula", "an OpenDocument formula", _ZIP),
+        "pdf": Kind("PDF", "application/pdf", "a PDF", _begins(b"%PDF-"), documents.pdf),
+        "docx": _office("Word", "wordprocessingml.document", "a Word document", "docx"),
+        "doc": Kind("Word", "application/msword", "a Word document", _DOC, archives.ole("doc")),
+        "xlsx": _office("Excel", "spreadsheetml.sheet", "an Excel sheet", "xlsx"),
+        "xls": Kind("Excel", "application/vnd.ms-excel", "an Excel sheet", _XLS, archives.ole("xls")),
+        "pptx": _office("PowerPoint", "presentationml.presentation", "a PowerPoint file", "pptx"),
+        "ppt": Kind(
+            "PowerPoint", "application/vnd.ms-powerpoint", "a PowerPoint file", _OLE, archives.ole("ppt")
+        ),
+        "odt": _opendocument("text", "an OpenDocument text", "odt"),
+        "ods": _opendocument("spreadsheet", "an OpenDocument sheet", "ods"),
+        "odp": _opendocument("presentation", "an OpenDocument presentation", "odp"),
+        "odf": _opendocument("formula", "an OpenDocument formula", "odf"),
         "rtf": Kind("RTF", "application/rtf", "an RTF document", _begins(b"{\\rtf")),
-        "epub": Kind("EPUB", "application/epub+zip", "an EPUB book", _ZIP),
-        "gnumeric": Kind("Gnumeric", "application/x-gnumeric", "a Gnumeric sheet", _GZIP + _XML),
+        "epub": Kind("EPUB", "application/epub+zip", "an EPUB book", _ZIP, archives.zipped("epub")),
+        "gnumeric": Kind(
+            "Gnumeric", "application/x-gnumeric", "a Gnumeric sheet", _GZIP + _XML, archives.gzipped_xml
+        ),
         "abw": Kind(
-            "AbiWord", "application/x-abiword", "an AbiWord document", _GZIP + _XML + _begins(b"<abiword")
+            "AbiWord",
+            "application/x-abiword",
+            "an AbiWord document",
+            _GZIP + _XML + _begins(b"<abiword"),
+            archives.gzipped_xml,
         ),
     },
     "TEXT": {
-        "txt": Kind("text", "text/plain", "text", text=True),
-        "md": Kind("Markdown", "text/markdown", "a Markdown text", text=True),
+        "txt": _text("text", "text/plain", "text"),
+        "md": _text("Markdown", "text/markdown", "a Markdown text", texts.markdown),
     },
     "AUDIO": {
-        "mp3": Kind("MP3", "audio/mpeg", "an MP3 file", _MPEG_AUDIO),
-        "wav": Kind("WAV", "audio/wav", "a WAV file", _riff(b"WAVE") + _begins(b"RF64")),
-        "flac": Kind("FLAC", "audio/flac", "a FLAC file", _begins(b"fLaC", b"ID3")),
-        "m4a": Kind("M4A", "audio/mp4", "an M4A file", _brands(b"")),
-        "aac": Kind("AAC", "audio/aac", "an AAC file", _AAC),
+        "mp3": Kind("MP3", "audio/mpeg", "an MP3 file", check=media.mp3),
+        "wav": Kind("WAV", "audio/wav", "a WAV file", _riff(b"WAVE") + _begins(b"RF64", b"BW64"), media.wave),
+        "flac": Kind("FLAC", "audio/flac", "a FLAC file", _begins(b"fLaC", b"ID3"), media.flac),
+        "m4a": Kind("M4A", "audio/mp4", "an M4A file", _MOVIE, boxes.movie("m4a", "mp4", "3gp")),
+        "aac": Kind("AAC", "audio/aac", "an AAC file", check=media.aac),
         "ogg": _OGG,
-        "oga": _OGG,
-        "opus": _OGG,
+        "oga": _OGA,
+        "opus": _OPUS,
     },
     "VIDEO": {
         "mp4": _MP4,
         "m4v": _MP4,
-        "mov": Kind("QuickTime", "video/quicktime", "a QuickTime video", _QUICKTIME),
-        "webm": Kind("WebM", "video/webm", "a WebM video", _begins(b"\x1a\x45\xdf\xa3")),
-        "mkv": Kind("Matroska", "video/x-matroska", "a Matroska video", _begins(b"\x1a\x45\xdf\xa3")),
-        "avi": Kind("AVI", "video/x-msvideo", "an AVI video", _riff(b"AVI ")),
+        "mov": Kind(
+            # QuickTime's readers take what was derived from it.
+            "QuickTime",
+            "video/quicktime",
+            "a QuickTime video",
+            _MOVIE,
+            boxes.movie("mov", "mp4", "3gp"),
+        ),
+        "webm": Kind("WebM", "video/webm", "a WebM video", _EBML, media.matroska(b"webm")),
+        "mkv": Kind(
+            "Matroska", "video/x-matroska", "a Matroska video", _EBML, media.matroska(b"matroska", b"webm")
+        ),
+        "avi": Kind("AVI", "video/x-msvideo", "an AVI video", _riff(b"AVI "), media.avi),
         "mpg": _MPEG,
         "mpeg": _MPEG,
-        "ogv": Kind("Ogg", "video/ogg", "an Ogg video", _begins(b"OggS")),
-        "3gp": Kind("3GP", "video/3gpp", "a 3GP video", _brands(b"")),
+        "ogv": Kind("Ogg", "video/ogg", "an Ogg video", _OGGS, media.ogg(sound=False)),
+        "3gp": Kind("3GP", "video/3gpp", "a 3GP video", _MOVIE, boxes.movie("3gp", "mp4")),
     },
     "DATA": {
-        "csv": Kind("CSV", "text/csv", "a CSV table", text=True),
-        "tsv": Kind("TSV", "text/tab-separated-values", "a TSV table", text=True),
-        "json": Kind("JSON", "application/json", "JSON", text=True),
-        "xml": Kind("XML", "application/xml", "XML", text=True),
+        "csv": _text("CSV", "text/csv", "a CSV table"),
+        "tsv": _text("TSV", "text/tab-separated-values", "a TSV table"),
+        "json": _text("JSON", "application/json", "JSON", texts.json_text),
+        "xml": _text("XML", "application/xml", "XML", texts.xml()),
         "yaml": _YAML,
         "yml": _YAML,
-        "toml": Kind("TOML", "application/toml", "a TOML file", text=True),
-        "ini": Kind("INI", "text/plain", "an INI file", text=True),
+        "toml": _text("TOML", "application/toml", "a TOML file"),
+        "ini": _text("INI", "text/plain", "an INI file"),
         "plist": Kind(
-            "plist", "application/x-plist", "a property list", _begins(b"bplist", b"<?xml", b"<!DOC", b"{")
+            "plist",
+            "application/x-plist",
+            "a property list",
+            _begins(b"bplist", b"<", b"\xef\xbb\xbf<", b"{", b"(", b"/"),
+            documents.plist,
         ),
     },
     "ARCHIVES": {
-        "zip": Kind("ZIP", "application/zip", "a ZIP archive", _ZIP),
-        "gz": Kind("gzip", "application/gzip", "a gzip file", _GZIP),
-        "tgz": Kind("gzip", "application/gzip", "a gzip file", _GZIP),
+        "zip": Kind("ZIP", "application/zip", "a ZIP archive", _ZIP, archives.zipped("zip")),
+        "gz": _GZ,
+        "tgz": replace(_GZ, noun="a gzipped tar archive", check=archives.gzipped_tar),
         "bz2": Kind("bzip2", "application/x-bzip2", "a bzip2 file", _begins(b"BZh")),
-        "xz": Kind("xz", "application/x-xz", "an xz file", _begins(b"\xfd7zXZ\0")),
-        "txz": Kind("xz", "application/x-xz", "an xz file", _begins(b"\xfd7zXZ\0")),
+        "xz": _TXZ,
+        "txz": _TXZ,
         "7z": Kind("7-Zip", "application/x-7z-compressed", "a 7-Zip archive", _begins(b"7z\xbc\xaf\x27\x1c")),
-        "tar": Kind("tar", "application/x-tar", "a tar archive", (_at((257, b"ustar")),)),
+        "tar": Kind("tar", "application/x-tar", "a tar archive", check=archives.tar),
     },
     # Never in a default: what a browser would run. Here so that the table can say what they are.
     "ACTIVE": {
-        "svg": Kind("SVG", "image/svg+xml", "an SVG drawing", text=True),
+        "svg": _text("SVG", "image/svg+xml", "an SVG drawing", texts.xml("svg")),
         "html": Kind("HTML", "text/html", "an HTML page", text=True),
         "htm": Kind("HTML", "text/html", "an HTML page", text=True),
     },
+}
+# Where one differs from the rest of its preset.
+_ICONS = {
+    "IMAGES": "image",
+    "DOCUMENTS": "document",
+    "TEXT": "document",
+    "AUDIO": "audio",
+    "VIDEO": "video",
+    "DATA": "table",
+    "ARCHIVES": "archive",
+    "ACTIVE": "document",
+    **dict.fromkeys(("xlsx", "xls", "ods", "gnumeric"), "table"),
+    "svg": "image",
+}
+
+#: Preset → extension → kind. The order within a preset is the order in sentences.
+PRESETS: dict[str, dict[str, Kind]] = {
+    preset: {e: replace(kind, icon=_ICONS.get(e, _ICONS[preset])) for e, kind in kinds.items()}
+    for preset, kinds in _TABLE.items()
 }
 
 KINDS: dict[str, Kind] = {extension: kind for kinds in PRESETS.values() for extension, kind in kinds.items()}
@@ -208,52 +294,56 @@ ALL = AllExcept(())
 #: What is accepted where nothing is declared: nothing that a browser or a server would run.
 DEFAULT_TYPES = IMAGES + DOCUMENTS + TEXT + AUDIO + VIDEO + DATA
 
-# fmt: off
-_TELLING = (
-    "jpg", "png", "gif", "webp", "tif", "pdf", "rtf", "wav", "ogg", "webm", "avi",
-    "zip", "gz", "bz2", "xz", "7z", "tar",
+#: Extensions under which a program is what its name says, or at least no surprise.
+PROGRAMS = frozenset(
+    "app appimage axf bin bundle com cpl dll drv dylib efi elf exe ko msi mui node o ocx out pyd run scr so sys".split()  # noqa: SIM905
 )
-# fmt: on
 
-#: What a refused file is called, first match first. Only signatures that belong to nothing else: a ZIP may be
-#: a Word document too, and "BM" may begin a letter.
-_KNOWN = (
+_TELLING = ("jpg", "png", "gif", "tif", "pdf", "rtf", "bz2", "xz", "7z")
+
+#: What a refused file is called, first match first: signatures of nothing else ("BM" may begin a letter).
+_KNOWN: tuple[tuple[Signatures, str], ...] = (
     *((KINDS[extension].signatures, KINDS[extension].noun) for extension in _TELLING),
-    (_OLE, "an old Office document"),
-    (_brands(b"avif", b"avis"), "an AVIF image"),
-    # The brands mif1 and msf1 say no more than that: an AVIF image may have them too.
-    (_brands(*_HEIF_BRANDS), "a HEIF image"),
-    (_brands(b"M4A "), "an M4A file"),
-    (_brands(b"qt  "), "a QuickTime video"),
-    (_brands(b""), "an MP4 video"),
-    (_begins(b"fLaC"), "a FLAC file"),
-    (_begins(b"ID3"), "an MP3 file"),
+    (_riff(b"WEBP"), "a WebP image"),
+    (_riff(b"WAVE"), "a WAV file"),
+    (_riff(b"AVI "), "an AVI video"),
+    (_OGGS, "an Ogg file"),
+    (_GZIP, "a gzip file"),
+    (_begins(b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22"), "a FLAC file"),
+    (_begins(b"ID3\2", b"ID3\3", b"ID3\4"), "an MP3 file"),
+    ((_at((257, b"ustar")),), "a tar archive"),
+    (_OLE, archives.NOUNS["ole"]),
     (_begins(b"MZ"), "a Windows program"),
     (_begins(b"\x7fELF"), "a program"),
-    (_begins(b"#!"), "a script"),
-)
-#: The same for what is text; case does not matter there.
-_KNOWN_TEXT = (
-    (b"<?php", "a PHP script"),
-    (b"<!doctype html", "an HTML page"),
-    (b"<html", "an HTML page"),
-    (b"<svg", "an SVG drawing"),
+    (_begins(b"#!/"), "a script"),
 )
 
 
 @lru_cache(1024)
 def kind_of(extension: str) -> Kind:
     """The kind behind an extension; one that is taken by its name where the table has none."""
-    return KINDS.get(extension) or Kind(extension.upper(), "application/octet-stream", f"a .{extension} file")
+    return KINDS.get(extension) or Kind(
+        extension.upper(),
+        "application/octet-stream",
+        f"a .{extension} file",
+        check=None if extension in PROGRAMS else documents.no_program,
+    )
 
 
 def found_in(head: bytes) -> str | None:
     """What a file that begins with ``head`` is, as a noun; None where nothing tells for sure."""
+    view = View(head, len(head))
+    with contextlib.suppress(Findings):
+        if _fits(_ZIP, head):
+            return archives.noun_of_zip(head)
+        if _fits(_BRANDED, head):
+            return boxes.NOUNS[boxes.family(view) or "mp4"]
+        if _fits(_EBML, head):
+            return "a WebM video" if media.doc_type(view) == b"webm" else "a Matroska video"
     for signatures, noun in _KNOWN:
         if _fits(signatures, head):
             return noun
-    start = head.lstrip()[:32].lower()
-    return next((noun for magic, noun in _KNOWN_TEXT if start.startswith(magic)), None)
+    return documents.program(view) or texts.noun_of(head)
 
 
 def names_of(extensions: Iterable[str]) -> list[str]:

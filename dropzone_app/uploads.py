@@ -18,6 +18,7 @@ from .checks import Rules
 from .config import (
     MAX_FILE_SIZE,
     MAX_PARTS,
+    MAX_PIXELS,
     SettingError,
     Settings,
     Size,
@@ -47,6 +48,7 @@ class UploadSet:
 
     - ``extensions``: a preset or any iterable of extensions, ``ALL`` or ``AllExcept(…)``.
     - ``max_file_size``, ``max_total_size``: bytes or "10 MB"; ``max_files`` of one drop, ``max_parts`` of one request.
+    - ``max_pixels``: width times height of a picture, told from its header before anything decodes it.
     - ``batch``: "each" (where nothing is said) stores every good part, "all" stores all parts or none.
     - ``naming``: what a file is called in the storage: "original" (where nothing is said), "timestamp", "random",
       "digest", or a function of the staged part. The extension is always the one that was checked.
@@ -72,6 +74,7 @@ class UploadSet:
     max_files: int | None
     max_parts: int
     max_total_size: Size | None
+    max_pixels: int
     batch: Batching
     naming: Naming | Callable[[Part], str]
     #: None: the set's name.
@@ -92,6 +95,7 @@ class UploadSet:
         max_files: int | None = None,
         max_parts: int | None = None,
         max_total_size: int | str | None = None,
+        max_pixels: int | None = None,
         batch: Batching | None = None,
         naming: Naming | Callable[[Part], str] | None = None,
         folder: str | Callable[[Part], str] | None = None,
@@ -114,6 +118,7 @@ class UploadSet:
             "max_files": max_files,
             "max_parts": max_parts,
             "max_total_size": max_total_size,
+            "max_pixels": max_pixels,
             "batch": batch,
             "naming": naming,
             "folder": folder,
@@ -190,6 +195,7 @@ class UploadSet:
             max_files=here.max_files,
             max_parts=here.max_parts,
             max_total_size=here.max_total_size,
+            max_pixels=here.max_pixels,
         )
 
     @property
@@ -304,6 +310,7 @@ OPTIONS: dict[str, Option] = {
     "max_files": Option("MAX_FILES", parse_count),
     "max_parts": Option("MAX_PARTS", parse_count, MAX_PARTS),
     "max_total_size": Option("MAX_TOTAL_SIZE", parse_size),
+    "max_pixels": Option("MAX_PIXELS", parse_count, MAX_PIXELS),
     "batch": Option("BATCH", _one_of("each", "all"), "each"),
     "naming": Option("NAMING", _one_of(*_STEMS, or_function=True), "original"),
     "folder": Option("FOLDER", _parse_folder, of_all=False, blank=True),

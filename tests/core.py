@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from corpus.samples import SAMPLES as SAMPLES
 from flask import Flask
 from hypothesis import settings
 from sqlalchemy import text
@@ -194,50 +195,3 @@ def forbid_tmpfile(monkeypatch: pytest.MonkeyPatch, number: int = errno.EOPNOTSU
         return real(path, flags, *args, **more)
 
     monkeypatch.setattr(os, "open", without_tmpfile)
-
-
-def fill(head: bytes, size: int = 2048) -> bytes:
-    return head + bytes(max(size - len(head), 0))
-
-
-_ZIP = fill(b"PK\x03\x04\x14\0")
-_OLE = fill(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
-_TEXT = "Grüße, 世界\n".encode() * 100
-
-#: The beginning of a real file for each extension of the default types and the archives.
-SAMPLES: dict[str, bytes] = {
-    **dict.fromkeys(("jpg", "jpeg", "jpe", "jfif"), fill(b"\xff\xd8\xff\xe0\0\x10JFIF\0")),
-    "png": fill(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
-    "gif": fill(b"GIF89a"),
-    "webp": fill(b"RIFF\0\1\0\0WEBPVP8 "),
-    "avif": fill(b"\0\0\0\x1cftypavif"),
-    "heic": fill(b"\0\0\0\x18ftypheic"),
-    "heif": fill(b"\0\0\0\x18ftypmif1"),
-    "bmp": fill(b"BM\x36\0"),
-    **dict.fromkeys(("tif", "tiff"), fill(b"II*\0\x08")),
-    "pdf": fill(b"%PDF-1.7\n"),
-    **dict.fromkeys(("docx", "xlsx", "pptx", "odt", "ods", "odp", "odf", "epub", "zip"), _ZIP),
-    **dict.fromkeys(("doc", "xls", "ppt"), _OLE),
-    "rtf": fill(b"{\\rtf1\\ansi"),
-    "gnumeric": fill(b"\x1f\x8b\x08"),
-    "abw": b"\xef\xbb\xbf<?xml version='1.0'?><abiword/>",
-    **dict.fromkeys(("txt", "md", "csv", "tsv", "json", "xml", "yaml", "yml", "toml", "ini"), _TEXT),
-    "mp3": fill(b"ID3\x04\0"),
-    "wav": fill(b"RIFF\0\1\0\0WAVEfmt "),
-    "flac": fill(b"fLaC\0"),
-    "m4a": fill(b"\0\0\0\x20ftypM4A "),
-    "aac": fill(b"\xff\xf1\x50"),
-    **dict.fromkeys(("ogg", "oga", "opus", "ogv"), fill(b"OggS\0\2")),
-    **dict.fromkeys(("mp4", "m4v"), fill(b"\0\0\0\x20ftypisom")),
-    "mov": fill(b"\0\0\0\x14ftypqt  "),
-    **dict.fromkeys(("webm", "mkv"), fill(b"\x1a\x45\xdf\xa3")),
-    "avi": fill(b"RIFF\0\1\0\0AVI LIST"),
-    **dict.fromkeys(("mpg", "mpeg"), fill(b"\0\0\1\xba")),
-    "3gp": fill(b"\0\0\0\x18ftyp3gp4"),
-    "plist": fill(b"bplist00"),
-    **dict.fromkeys(("gz", "tgz"), fill(b"\x1f\x8b\x08")),
-    "bz2": fill(b"BZh91AY"),
-    **dict.fromkeys(("xz", "txz"), fill(b"\xfd7zXZ\0")),
-    "7z": fill(b"7z\xbc\xaf\x27\x1c"),
-    "tar": bytes(257) + b"ustar\x0000" + bytes(2000),
-}

@@ -1,14 +1,17 @@
 """The rules a part must meet, for every way that its bytes can be cut into pieces."""
 
+from io import BytesIO
 from itertools import pairwise
 
 import pytest
 from core import SAMPLES
+from corpus.formats import exif, gif, office, pe, picture, zipped
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dropzone_app.checks import Rules, Screening, TextProbe, check_counts, check_name, listed
-from dropzone_app.config import Size
+from dropzone_app.checks import Rules, Screening, check_counts, check_name, listed
+from dropzone_app.config import MAX_PIXELS, Size
+from dropzone_app.content.texts import TextProbe
 from dropzone_app.errors import Rejected
 from dropzone_app.kinds import DEFAULT_TYPES, HEAD
 
@@ -19,6 +22,7 @@ def rules(*extensions: str, **limits: int | None) -> Rules:
         "max_files": None,
         "max_parts": 100,
         "max_total_size": None,
+        "max_pixels": MAX_PIXELS,
         **limits,
     }
     sizes = {name: Size(given[name]) if given[name] else None for name in ("max_file_size", "max_total_size")}
@@ -30,7 +34,7 @@ def screen(accepted: Rules, filename: str, *pieces: bytes) -> str | None:
     screening = Screening(accepted, filename)
     for piece in pieces:
         screening.feed(piece)
-    rejected = screening.finish()
+    rejected = screening.finish(lambda: BytesIO(b"".join(pieces)))
     assert rejected is screening.rejected
     return rejected.code if rejected else None
 
@@ -95,7 +99,7 @@ def test_a_real_file_is_accepted_however_its_bytes_arrive(extension: str, step: 
 @pytest.mark.parametrize("extension", DEFAULT_TYPES)
 @pytest.mark.parametrize("step", [1, 1 << 20])
 def test_a_program_is_refused_under_every_name(extension: str, step: int) -> None:
-    program = b"MZ\x90\0" + bytes(3000)
+    program = pe()
     pieces = [program[at : at + step] for at in range(0, len(program), step)]
     assert screen(rules(), f"file.{extension}", *pieces) == "other_kind"
 
@@ -118,7 +122,7 @@ def test_the_refusal_says_what_the_file_really_is() -> None:
 
 def test_a_short_file_is_judged_when_it_ends() -> None:
     assert screen(rules(), "a.png", b"\x89PN") == "not_the_kind"
-    assert screen(rules(), "a.png", b"\x89PNG\r\n\x1a\n") is None
+    assert screen(rules(), "a.png", b"\x89PNG\r\n\x1a\n") == "cut_off"
 
 
 def test_content_is_judged_as_soon_as_its_head_is_there() -> None:
@@ -139,13 +143,109 @@ def test_an_empty_text_is_a_text(extension: str) -> None:
 
 
 def test_a_pdf_may_have_a_preamble() -> None:
-    assert screen(rules(), "a.pdf", b"\n" * 1000 + b"%PDF-1.4\n") is None
-    assert screen(rules(), "a.pdf", b"\n" * 1020 + b"%PDF-1.4\n") == "not_the_kind"
+    assert screen(rules(), "a.pdf", b"\n" * 1000 + SAMPLES["pdf"]) is None
+    assert screen(rules(), "a.pdf", b"\n" * 1020 + SAMPLES["pdf"]) == "not_the_kind"
 
 
 def test_an_extension_without_a_signature_is_taken_by_its_name() -> None:
     assert screen(rules("dwg"), "plan.dwg", b"\0\1\2") is None
     assert screen(rules("dwg"), "plan.dwg") is None
+
+
+# ---- structure
+
+
+class Counted(BytesIO):
+    """A file that tells what was read of it."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+def test_what_the_first_bytes_tell_is_not_read_again() -> None:
+    opened: list[bytes] = []
+
+    def opener() -> BytesIO:
+        opened.append(b"")
+        return BytesIO()
+
+    for name, data in {
+        **{f"a.{kind}": SAMPLES[kind] + bytes(9000) for kind in ("png", "gif", "webm", "mp4")},
+        "a.dwg": b"AC1032" + bytes(9000),
+        "a.txt": b"words " * 1000,
+        "a.csv": b"a,b\n" * 1000,
+    }.items():
+        screening = Screening(rules(*DEFAULT_TYPES, "dwg"), name)
+        screening.feed(data)
+        assert screening.finish(opener) is None, name
+    assert opened == []
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "most"),
+    [
+        ("a.jpg", picture("JPEG", exif=exif(1, 60_000)) + bytes(20_000_000), 4096),
+        ("a.pdf", SAMPLES["pdf"] + bytes(20_000_000) + b"%%EOF", 40_000),
+        (
+            "a.zip",
+            zipped({f"{n}.txt": "x" for n in range(5000)} | {"big": bytes(8)}, comment=b"x" * 60_000),
+            140_000,
+        ),
+        ("a.docx", office("docx", extra={f"word/{n}.xml": "" for n in range(30_000)}), 2_100_000),
+        ("a.json", b"[" + b"1," * 10_000_000 + b"1]", 10_000),
+        ("a.xml", b"<a>" + b"<b/>" * 5_000_000 + b"</a>", 1_100_000),
+        ("a.mp3", b"\xff" * 10_000_000, 100_000),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_however_large_a_file_is_little_of_it_is_read_again(name: str, data: bytes, most: int) -> None:
+    counted = Counted(data)
+    screening = Screening(rules(*DEFAULT_TYPES, "zip", max_file_size=1_000_000_000), name)
+    for at in range(0, len(data), 1 << 20):
+        screening.feed(data[at : at + (1 << 20)])
+    screening.finish(lambda: counted)
+    assert counted.taken <= most
+
+
+def test_a_picture_with_too_many_pixels_is_told_both_numbers() -> None:
+    screening = Screening(rules("gif", max_pixels=12_000_000), "a.gif")
+    screening.feed(gif(30_000, 30_000))
+    rejected = screening.finish(BytesIO)
+    assert rejected and rejected.text == (
+        "the picture has 900 megapixels (30,000 × 30,000 pixels); the limit is 12 megapixels. Make it smaller."
+    )
+
+
+def test_the_last_number_of_pixels_is_accepted() -> None:
+    for limit, code in ((4001, None), (4000, None), (3999, "too_many_pixels")):
+        assert screen(rules("gif", max_pixels=limit), "a.gif", gif(80, 50)) == code
+
+
+def test_a_mistake_in_data_is_told_by_its_place() -> None:
+    screening = Screening(rules("json"), "a.json")
+    screening.feed(b'{\n  "a": 1\n  "b": 2\n}\n')
+    rejected = screening.finish(BytesIO)
+    assert rejected and "line 3, column 3" in rejected.text
+
+
+@given(st.sampled_from(sorted(SAMPLES)), st.data())
+def test_no_broken_file_breaks_the_check(extension: str, data: st.DataObject) -> None:
+    """A good file with bytes changed, removed and added anywhere has a verdict, whatever that is."""
+    content = bytearray(SAMPLES[extension][:4000])
+    for _ in range(data.draw(st.integers(0, 8))):
+        at = data.draw(st.integers(0, len(content)))
+        content[at : at + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+    screen(rules(*SAMPLES), f"a.{extension}", bytes(content))
+
+
+@given(st.sampled_from(sorted(SAMPLES)), st.binary(max_size=3000))
+def test_no_bytes_behind_a_good_beginning_break_the_check(extension: str, tail: bytes) -> None:
+    for length in (4, 8, 12, 30, 100):
+        screen(rules(*SAMPLES), f"a.{extension}", SAMPLES[extension][:length] + tail)
 
 
 # ---- sizes
@@ -165,14 +265,14 @@ def test_a_refusal_for_its_size_tells_the_true_size() -> None:
     assert screening.feed(bytes(10_000_000)) is True
     assert screening.feed(b"x") is False
     screening.feed(bytes(2_099_999))
-    rejected = screening.finish()
+    rejected = screening.finish(BytesIO)
     assert rejected and rejected.text == "the file is 12.1 MB; the limit is 10 MB."
 
 
 def test_a_size_just_over_the_limit_is_told_so_that_both_numbers_differ() -> None:
     screening = Screening(rules("dwg", max_file_size=10_000_000), "a.dwg")
     screening.feed(bytes(10_000_001))
-    rejected = screening.finish()
+    rejected = screening.finish(BytesIO)
     assert rejected and rejected.text == "the file is 10,000,001 bytes; the limit is 10,000,000 bytes."
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from corpus.samples import SAMPLES
 from example_apps import EXAMPLES, Person, flask_run, lines_of_code, stored_in
 from flask.cli import ScriptInfo
 from support import LiveServer
@@ -30,7 +31,7 @@ def test_the_example_is_short() -> None:
 def test_a_file_is_stored_by_the_time_and_keeps_its_name_for_people(example: LiveServer, key: str) -> None:
     person = Person(example.url)
     before = datetime.now(UTC)
-    answer = person.upload("/", "/upload", (key, "IMG_1.JPEG", b"\xff\xd8\xff\xe0" + bytes(20)))
+    answer = person.upload("/", "/upload", (key, "IMG_1.JPEG", SAMPLES["jpg"]))
     assert (answer.status, answer.json()["success"]) == (201, True)
     (name,) = stored_in(example.folder)
     stamp = datetime.strptime(name, "%Y-%m-%d-%H-%M-%S-%f.jpeg").replace(tzinfo=UTC)

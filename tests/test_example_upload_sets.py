@@ -10,11 +10,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from corpus.samples import SAMPLES
 from webclient import CONTENT_TYPE, EXE, PNG, encode
 from werkzeug.serving import make_server
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "upload-sets"
-SOUND = b"ID3" + b"\0" * 50
+SOUND = SAMPLES["mp3"]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ LAYERS = (
     {"storage", "checks"},
     {"naming", "dropzone", "processes"},
     {"kinds"},
-    {"errors", "config", "thumbnailer"},
+    {"content", "errors", "config", "thumbnailer"},
 )
 
 # What only these may import: a module, or a folder and all in it. The first name that fits counts.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pictures
 import pytest
-from core import SAMPLES, batch_of, codes, commit, held, make_app, site_of, visible
+from core import batch_of, codes, commit, held, make_app, site_of, visible
 from pictures import SECRET
 from PIL import Image
 from webclient import Visitor, assert_refused, host_visitor
@@ -132,11 +132,15 @@ def test_the_same_bytes_are_told_by_what_is_stored(tmp_path: Path) -> None:
     assert len(visible(tmp_path)) == 1
 
 
+#: Its size is there, and nothing after it.
+DAMAGED = pictures.jpeg().partition(b"\xff\xda")[0]
+
+
 def test_a_damaged_picture_is_refused_and_its_neighbours_are_stored(tmp_path: Path) -> None:
     visitor = host_visitor(tmp_path, photos())
     answer = visitor.upload(
         ("file[0]", "a.jpg", pictures.jpeg()),
-        ("file[1]", "b.jpg", SAMPLES["jpg"]),
+        ("file[1]", "b.jpg", DAMAGED),
         ("file[2]", "c.txt", b"c"),
     )
     assert_refused(
@@ -150,7 +154,7 @@ def test_a_damaged_picture_is_refused_and_its_neighbours_are_stored(tmp_path: Pa
 
 def test_all_or_none_counts_what_is_found_while_a_part_is_processed(tmp_path: Path) -> None:
     site = site_of(make_app(tmp_path, photos(batch="all")))
-    batch = commit(site, ("a.jpg", pictures.jpeg()), ("b.jpg", SAMPLES["jpg"]))
+    batch = commit(site, ("a.jpg", pictures.jpeg()), ("b.jpg", DAMAGED))
     assert codes(batch) == ["batch_refused", "damaged_picture"]
     assert visible(tmp_path) == []
     assert held(tmp_path) == []
@@ -258,26 +262,29 @@ def test_a_cleaned_drawing_still_draws_and_has_no_script(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "code"),
     [
-        b"no drawing",
-        b"<svg",
-        b"<html><body/></html>",
-        b"<svg xmlns='http://www.w3.org/2000/svg'>&undeclared;</svg>",
-        f'<svg xmlns="{SVG}">{"<g>" * 20_000}{"</g>" * 20_000}</svg>'.encode(),
-        f'<!DOCTYPE svg [<!ENTITY a "{"x" * 100_000}">]><svg xmlns="{SVG}"><text>{"&a;" * 500}</text></svg>'.encode(),
+        (b"no drawing", "bad_syntax"),
+        (b"<svg", "bad_syntax"),
+        (b"<html><body/></html>", "other_kind"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'>&undeclared;</svg>", "bad_syntax"),
+        (f'<svg xmlns="{SVG}">{"<g>" * 20_000}{"</g>" * 20_000}</svg>'.encode(), "unsafe_svg"),
+        (
+            f'<!DOCTYPE svg [<!ENTITY a "{"x" * 99_999}">]><svg xmlns="{SVG}"><text>&a;&a;</text></svg>'.encode(),
+            "harmful_entities",
+        ),
     ],
     ids=["text", "cut", "html", "entity", "deep", "growing"],
 )
-def test_what_cannot_be_cleaned_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_what_cannot_be_cleaned_is_refused(tmp_path: Path, content: bytes, code: str) -> None:
     site = site_of(make_app(tmp_path, drawings(svg="clean")))
-    assert codes(commit(site, ("a.svg", content))) == ["unsafe_svg"]
+    assert codes(commit(site, ("a.svg", content))) == [code]
     assert visible(tmp_path) == []
 
 
 def test_a_drawing_too_large_to_be_cleaned_is_refused_with_both_sizes(tmp_path: Path) -> None:
     site = site_of(make_app(tmp_path, drawings(svg="clean")))
-    [verdict] = commit(site, ("a.svg", b"<svg>" + b" " * svg.MAX_SIZE)).verdicts
+    [verdict] = commit(site, ("a.svg", b"<svg>" + b" " * svg.MAX_SIZE + b"</svg>")).verdicts
     assert verdict.rejected
     assert verdict.rejected.code == "svg_too_large"
     assert "5 MB" in verdict.rejected.text

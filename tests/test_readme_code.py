@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from corpus.samples import SAMPLES
 from example_apps import Person, flask_run, stored_in
 from flask import Flask, render_template_string, request
 from flask_wtf.csrf import CSRFProtect
@@ -18,7 +19,7 @@ from webclient import EXE, PNG, Visitor, encode
 from dropzone_app import Uploads
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
+JPEG = SAMPLES["jpg"]
 
 
 def blocks(heading: str) -> list[str]:

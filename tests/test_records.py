@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core import codes, commit, database_url, make_app, rows, site_of
+from core import SAMPLES, codes, commit, database_url, make_app, rows, site_of
 from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -154,7 +154,7 @@ def test_a_batch_costs_as_many_statements_with_a_hundred_parts_as_with_one(site:
 
 
 def test_so_does_a_batch_of_one_name(site: Site) -> None:
-    commit(site, ("image.jpg", b"\xff\xd8\xff"), ("a.txt", TXT))
+    commit(site, ("image.jpg", SAMPLES["jpg"]), ("a.txt", TXT))
     costs = [sent_for(site, ["a.txt"] * count) for count in (1, 10, 100)]
     assert costs[0] == costs[1] == costs[2]
 
@@ -175,7 +175,7 @@ def test_so_does_a_batch_that_is_sent_again(site: Site) -> None:
 def test_the_ten_thousandth_file_of_a_name_costs_as_much_as_the_tenth(site: Site) -> None:
     def cost() -> int:
         with steps(site.records) as count:
-            commit(site, ("image.jpg", b"\xff\xd8\xff"))
+            commit(site, ("image.jpg", SAMPLES["jpg"]))
             return count()
 
     store(site.records, *[row("image.jpg") for _ in range(10)])

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from core import make_app
+from core import SAMPLES, make_app
 from flask import Flask, url_for
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +36,7 @@ from dropzone_app.reuploaded import (
 )
 from dropzone_app.storage import staged
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+PNG = SAMPLES["png"]
 
 
 def upload(filename="image.jpg", content=b"content"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from corpus.samples import SAMPLES
 from flask import session
 from webclient import PDF, PNG, Visitor, assert_refused, host_visitor, stored_names, visiting
 from werkzeug.http import http_date, parse_date, parse_options_header
@@ -90,12 +91,12 @@ def test_only_the_recorded_name_leads_to_the_file(visitor: Visitor, url: str) ->
     ("name", "content", "media_type", "disposition"),
     [
         ("a.png", PNG, "image/png", "inline"),
-        ("a.jpg", b"\xff\xd8\xff\xe0" + b"x" * 20, "image/jpeg", "inline"),
-        ("a.gif", b"GIF89a" + b"x" * 20, "image/gif", "inline"),
+        ("a.jpg", SAMPLES["jpg"], "image/jpeg", "inline"),
+        ("a.gif", SAMPLES["gif"], "image/gif", "inline"),
         ("a.pdf", PDF, "application/pdf", "inline"),
-        ("a.mp3", b"ID3\x03" + b"x" * 20, "audio/mpeg", "inline"),
-        ("a.mp4", b"\0\0\0\x18ftypisom" + b"x" * 20, "video/mp4", "inline"),
-        ("a.txt", b"<script>alert(1)</script>", "text/plain", "attachment"),
+        ("a.mp3", SAMPLES["mp3"], "audio/mpeg", "inline"),
+        ("a.mp4", SAMPLES["mp4"], "video/mp4", "inline"),
+        ("a.txt", b"Or <script>alert(1)</script>", "text/plain", "attachment"),
         ("a.csv", b"a,b\n", "text/csv", "attachment"),
         ("a.json", b"{}", "application/json", "attachment"),
         ("a.xml", b"<?xml version='1.0'?><a/>", None, "attachment"),
@@ -231,10 +232,10 @@ def test_head_tells_the_same_without_the_bytes(visitor: Visitor, url: str) -> No
 
 def test_a_big_file_comes_back_whole_and_in_pieces(visitor: Visitor) -> None:
     content = os.urandom(5_000_000)
-    (file,) = visitor.store(("file", "noise.mp3", b"ID3" + content))
-    assert visitor.get(file["url"]).data == b"ID3" + content
+    (file,) = visitor.store(("file", "noise.mp3", SAMPLES["mp3"] + content))
+    assert visitor.get(file["url"]).data == SAMPLES["mp3"] + content
     piece = visitor.get(file["url"], headers={"Range": "bytes=1048570-3145740"})
-    assert piece.data == (b"ID3" + content)[1048570:3145741]
+    assert piece.data == (SAMPLES["mp3"] + content)[1048570:3145741]
 
 
 # ---- whose it is

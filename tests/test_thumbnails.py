@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NoReturn
 import pillow_heif
 import pytest
 from core import make_app, site_of
+from corpus.formats import bmp
 from PIL import Image, ImageCms
 from webclient import Visitor, assert_refused
 from werkzeug.test import TestResponse
@@ -317,10 +318,10 @@ def test_a_picture_that_keeps_its_decoder_busy_is_given_up(
     ("name", "content"),
     [
         ("a.jpg", encoded(Image.effect_noise((800, 600), 90), "JPEG")[:100_000]),
-        ("a.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0" + bytes(2000)),
+        ("a.jpg", encoded(picture(), "JPEG").partition(b"\xff\xda")[0] + bytes(2000)),
         ("a.png", encoded(picture(), "PNG")[:-700]),
         # Only the decoder of the kind that it was stored as may look at it.
-        ("a.bmp", b"BM" + encoded(picture(), "PNG")),
+        ("a.bmp", bmp(800, 600, rows=0) + encoded(picture(), "PNG")),
     ],
     ids=["cut", "empty", "cut PNG", "another kind"],
 )

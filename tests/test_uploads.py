@@ -690,7 +690,7 @@ CHILD = """
 import os, signal, sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from core import commit, make_app, site_of
+from core import SAMPLES, commit, make_app, site_of
 from dropzone_app.storage import LocalStorage
 from sqlalchemy import text
 site = site_of(make_app(Path(sys.argv[1])))
@@ -712,7 +712,7 @@ LocalStorage.commit = second
     "before it is reserved": "type(site.records).reserve = die",
 }
 COMMITS = """
-commit(site, ("a.txt", b"hello"), ("b.png", b"\\x89PNG\\r\\n\\x1a\\n"), ("a.txt", b"hello"), uuid_0="u")
+commit(site, ("a.txt", b"hello"), ("b.png", SAMPLES["png"]), ("a.txt", b"hello"), uuid_0="u")
 sys.exit("it lives")
 """
 STORES_WITH_A_DATABASE_THAT_BREAKS = (

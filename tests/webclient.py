@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core import database_url
+from corpus.samples import SAMPLES
 from flask import Flask
 from werkzeug.test import TestResponse
 
@@ -17,13 +18,8 @@ from dropzone_app.records import upgrading
 BOUNDARY = "----the-boundary-7f3a"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 
-#: Eight by eight, black.
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000080000000808020000004b6d29"
-    "dc0000000c4944415478da6360181e000000c8000193bda58e0000000049454e"
-    "44ae426082"
-)
-PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
+PNG = SAMPLES["png"]
+PDF = SAMPLES["pdf"]
 EXE = b"MZ\x90\0" + b"\0" * 60
 
 #: (field, value) or, for a file, (key, filename, bytes)

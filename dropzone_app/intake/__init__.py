@@ -99,8 +99,8 @@ class Part(FileStorage):
         return wanted
 
     def finish(self) -> None:
-        """All bytes were there."""
-        if self._screening.finish():
+        """All bytes were there. OSError where they cannot be read again."""
+        if self._screening.finish(self.open):
             self.discard()
 
     def replace(self, staged: StagedFile) -> None:
