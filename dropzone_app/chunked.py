@@ -17,7 +17,7 @@ from werkzeug.datastructures import FileStorage
 from .batch import Batch, Verdict
 from .checks import Screening, check_announced, check_sha256
 from .errors import Rejected
-from .intake import Part
+from .intake import Part, rewind
 from .intake.chunks import Chunk, IncomingChunk, read_chunk
 from .naming import display_path
 from .records import COMMITTING, RECEIVING, REFUSED, STORED, Held, Record, Taken, Unfinished, new_id, now
@@ -58,6 +58,7 @@ class ChunkedUploads:
         """A chunk from a file that another parser has received."""
         incoming = self.open(fields, file.name or "file", file.filename or "")
         try:
+            rewind(file)
             while data := file.stream.read(1 << 20):
                 incoming.feed(data)
         except BaseException:

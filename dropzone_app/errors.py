@@ -196,6 +196,11 @@ MESSAGES: dict[str, Message] = {
     "range": Message(416, "The file does not have the range of bytes that was asked for."),
     "too_often": Message(429, "Too many uploads at the moment; wait a little and try again."),
     "internal": Message(500, "Something went wrong on the server, and nothing was stored; try again."),
+    "internal_stored": Message(
+        500,
+        "Something went wrong on the server after the files had been dealt with; look at your files before you "
+        "send any again.",
+    ),
     "body_taken": Message(
         500,
         "Other code of this app has read the upload before it could be received, and nothing was stored; "

@@ -18,9 +18,10 @@ from flask_wtf.file import MultipleFileField
 from werkzeug.datastructures import FileStorage
 from wtforms import ValidationError
 
-from .checks import Screening, check_counts
+from .checks import Rules, Screening, check_counts
 from .content import Opener
 from .errors import Rejected
+from .intake import Part
 from .naming import display_name, shown
 from .uploads import UploadSet
 from .views.base import site
@@ -44,12 +45,8 @@ class UploadAllowed:
         files = [file for file in files if isinstance(file, FileStorage) and file.filename]
         sentences, sizes = [], []
         for file in files:
-            screening = Screening(rules, display_name(file.filename or ""))
-            while data := file.stream.read(_CHUNK):
-                screening.feed(data)
-            sizes.append(screening.size)
-            rejected = screening.finish(_again(file.stream))
-            file.stream.seek(0)
+            size, rejected = _screened(rules, file)
+            sizes.append(size)
             if rejected:
                 one = len(files) == 1
                 sentences.append(
@@ -61,6 +58,19 @@ class UploadAllowed:
             sentences.append(rejected.sentence)
         if sentences:
             raise ValidationError(" ".join(sentences))
+
+
+def _screened(rules: Rules, file: FileStorage) -> tuple[int, Rejected | None]:
+    """Size and refusal of a file; one that was parsed by us has been looked at while it arrived."""
+    if isinstance(file, Part):
+        return file.size, file.rejected
+    screening = Screening(rules, display_name(file.filename or ""))
+    file.stream.seek(0)
+    while data := file.stream.read(_CHUNK):
+        screening.feed(data)
+    rejected = screening.finish(_again(file.stream))
+    file.stream.seek(0)
+    return screening.size, rejected
 
 
 def _again(stream: IO[bytes]) -> Opener:

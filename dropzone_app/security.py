@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import Any, cast
 
-from flask import Request, Response, current_app, g, request, session
+from flask import Request, Response, current_app, request, session
 from flask_wtf.csrf import CSRFProtect, generate_csrf, validate_csrf
 from werkzeug.exceptions import HTTPException
 from wtforms import ValidationError
@@ -21,6 +21,7 @@ from .naming import shown
 Owner = Callable[[], str | None]
 
 _SESSION_OWNER = "uploads_owner"
+_COMMITTED = "dropzone_app.committed"
 _CSRF_HEADERS = ("X-CSRFToken", "X-CSRF-Token")
 #: Flask-WTF's words for what is wrong with a token, and our row for each.
 _CSRF_CODES = {
@@ -178,6 +179,11 @@ def plain_text(text: str, status: int) -> Response:
     return response
 
 
+def note_commit() -> None:
+    """From here on no answer may say that nothing was stored."""
+    request.environ[_COMMITTED] = True
+
+
 def refuse_http_error(error: HTTPException, settings: Settings) -> Response:
     """Our sentence for an error of the framework's, with the headers that belong to it (Allow, Content-Range)."""
     status = error.code if error.code and 400 <= error.code <= 599 else 500
@@ -186,6 +192,8 @@ def refuse_http_error(error: HTTPException, settings: Settings) -> Response:
 
 def _refuse_status(status: int, headers: Iterable[tuple[str, str]], settings: Settings) -> Response:
     code = BY_STATUS.get(status, "bad_request" if status < 500 else "internal")
+    if code == "internal" and request.environ.get(_COMMITTED):
+        code = "internal_stored"
     values = {"method": shown(request.method), "limit": settings.max_content_length}
     response = refuse(Rejected(MESSAGES[code].text.format(**values), status, code))
     ours = {name.lower() for name, _ in response.headers} | {"content-length", "content-encoding"}
@@ -211,9 +219,8 @@ def without_cookie(response: Response) -> Response:
 
 def csp_nonce() -> str:
     """The nonce of this answer's Content-Security-Policy."""
-    if "uploads_nonce" not in g:
-        g.uploads_nonce = secrets.token_urlsafe(16)
-    return str(g.uploads_nonce)
+    # Of the request: several share a `g` where an app's context is pushed around them, in a test say.
+    return str(request.environ.setdefault("dropzone_app.nonce", secrets.token_urlsafe(16)))
 
 
 def guard_page(response: Response) -> None:

@@ -1,11 +1,16 @@
 """A form of Flask-WTF with a field made from an upload set."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from flask import Flask, render_template_string, request
+import pytest
+from flask import Flask, jsonify, render_template_string, request
 from flask_wtf import FlaskForm
+from flask_wtf.csrf import CSRFProtect
 from flask_wtf.file import FileRequired
-from webclient import EXE, PDF, PNG, Visitor, encode
+from webclient import EXE, PDF, PNG, Item, Visitor, encode, hosting, stored_names
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import TestResponse
 from werkzeug.wrappers import Response
 from wtforms import StringField
 
@@ -72,3 +77,128 @@ def test_too_many_files_are_told(tmp_path: Path) -> None:
 
 def test_an_empty_field_is_for_the_other_validators(tmp_path: Path) -> None:
     assert visitor(tmp_path).post(encode(("photos", "", b"")), "/album").text.endswith("|Choose a photo.")
+
+
+# ---- a view whose forms are parsed by us
+
+
+@pytest.fixture
+def parsed(tmp_path: Path) -> Iterator[Visitor]:
+    """A host whose CSRFProtect and FlaskForm both read the form before the files are received."""
+    with hosting(tmp_path) as make:
+        app = make()
+        CSRFProtect(app)
+        albums = UploadSet("albums", IMAGES, max_file_size="1 MB", max_parts=3)
+        others = UploadSet("others", ["txt"])
+
+        class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
+            title = StringField("Title")
+            pictures = UploadField("Pictures", albums, [FileRequired("Choose a picture.")])
+
+        @app.route("/album", methods=["GET", "POST"])
+        @albums.parses("pictures")
+        def album() -> str | Response:
+            form = Form()
+            if form.validate_on_submit():
+                kinds = {type(file).__name__ for file in form.pictures.data}
+                other = request.files.get("cover")
+                received = albums.receive(request, field="pictures")
+                return jsonify(
+                    title=form.title.data,
+                    keys=[verdict.record and verdict.record.key for verdict in received.verdicts],
+                    kinds=sorted(kinds),
+                    cover=other.read().decode() if other else None,
+                )
+            return "|".join(error for errors in form.errors.values() for error in errors)
+
+        @app.post("/wrong")
+        @albums.parses()
+        def wrong() -> Response:
+            return others.receive(request).response()
+
+        @app.post("/chunks")
+        @albums.parses("pictures")
+        def chunks() -> Response:
+            return albums.receive(request, field="pictures").response()
+
+        @app.errorhandler(HTTPException)
+        def page(error: HTTPException) -> tuple[str, int]:
+            return f"The host's page: {error.description}", error.code or 500
+
+        Uploads(app, albums, others)
+        yield Visitor(app)
+
+
+def send(parsed: Visitor, *items: Item, path: str = "/album") -> TestResponse:
+    return parsed.post(encode(("csrf_token", parsed.token()), *items), path)
+
+
+def test_good_files_are_staged_while_they_arrive_whoever_reads_the_form(
+    parsed: Visitor, tmp_path: Path
+) -> None:
+    answer = send(
+        parsed,
+        ("title", "Day " + "1" * 100_000),
+        ("cover", "c.exe", b"for the view"),
+        ("pictures", "a.png", PNG),
+    )
+    assert answer.get_json() == {
+        "title": "Day " + "1" * 100_000,
+        "keys": ["albums/a.png"],
+        "kinds": ["Part"],
+        "cover": "for the view",
+    }
+    assert (tmp_path / "uploads/albums/a.png").read_bytes() == PNG
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_every_byte_arrives_of_bodies_that_werkzeug_takes_for_longer(
+    parsed: Visitor, tmp_path: Path, blocks: int
+) -> None:
+    token = ("csrf_token", parsed.token())
+    fill = (65_536 * blocks + 3 - len(encode(token, ("pictures", "a.png", PNG)))) % 65_536
+    body = encode(token, ("pictures", "a.png", PNG + b"p" * fill))
+    assert len(body) % 65_536 == 3
+    assert parsed.post(body, "/album").get_json()["keys"] == ["albums/a.png"]
+    assert (tmp_path / "uploads/albums/a.png").read_bytes() == PNG + b"p" * fill
+
+
+def test_bad_files_have_their_sentences_and_leave_nothing(parsed: Visitor, tmp_path: Path) -> None:
+    answer = send(parsed, ("pictures", "a.png", PNG), ("pictures", "b.png", PDF))
+    assert answer.text.startswith('"b.png": the file is named .png, but its content is a PDF')
+    assert stored_names(tmp_path) == []
+    assert send(parsed, ("title", "x")).text == "Choose a picture."
+
+
+def test_a_request_that_cannot_be_used_is_the_hosts_to_answer(parsed: Visitor, tmp_path: Path) -> None:
+    answer = send(parsed, *(("pictures", f"{n}.png", PNG) for n in range(4)))
+    assert answer.status_code == 413
+    assert answer.text.startswith("The host's page: Too many files in one request: the limit is 3")
+    body = encode(("csrf_token", parsed.token()), ("pictures", "a.png", PNG))
+    answer = parsed.post(body[:-40], "/album")
+    assert (answer.status_code, answer.text[:38]) == (400, "The host's page: The upload was cut of")
+    assert parsed.post(encode(("pictures", "a.png", PNG)), "/album").status_code == 400
+    assert stored_names(tmp_path) == []
+
+
+def test_other_forms_of_the_view_are_werkzeugs(parsed: Visitor) -> None:
+    form = {"csrf_token": parsed.token(), "title": "x"}
+    assert parsed.client.post("/album", data=form).text == "Choose a picture."
+    assert parsed.get("/album").status_code == 200
+
+
+def test_a_part_is_no_part_of_another_set(parsed: Visitor, tmp_path: Path) -> None:
+    answer = send(parsed, ("pictures", "a.png", PNG), path="/wrong")
+    assert (answer.status_code, "host's page" in answer.text) == (500, True)
+    assert stored_names(tmp_path) == []
+
+
+def test_a_chunk_that_the_host_reads_first_counts_all_the_same(parsed: Visitor, tmp_path: Path) -> None:
+    data = PNG + b"p" * 500
+    for index, start in enumerate((0, 400)):
+        fields = {"dzuuid": "u", "dzchunkindex": index, "dztotalfilesize": len(data), "dzchunksize": 400}
+        fields |= {"dztotalchunkcount": 2, "dzchunkbyteoffset": start}
+        items = [(name, str(value)) for name, value in fields.items()]
+        answer = send(parsed, *items, ("pictures", "a.png", data[start : start + 400]), path="/chunks")
+        assert answer.status_code == 202 - index, answer.text
+    assert (tmp_path / "uploads/albums/a.png").read_bytes() == data

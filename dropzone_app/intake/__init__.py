@@ -151,13 +151,17 @@ class OtherFile(FileStorage):
         self.close()
 
 
+def rewind(file: FileStorage) -> None:
+    """To the beginning of a file that other code may have looked into; a stream of the host's own need not go back."""
+    with contextlib.suppress(AttributeError, OSError):
+        file.stream.seek(0)
+
+
 def receive_part(storage: Storage, rules: Rules, file: FileStorage) -> Part:
     """A part from a file that another parser has already received: its bytes are copied."""
     part = Part(rules, storage, key=file.name or "file", filename=file.filename or "", headers=file.headers)
     try:
-        with contextlib.suppress(AttributeError, OSError):
-            # Other code may have looked into it; a stream of the host's own need not go back.
-            file.stream.seek(0)
+        rewind(file)
         while data := file.stream.read(1 << 20):
             part.feed(data)
         part.finish()

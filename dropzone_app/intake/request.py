@@ -13,10 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
-from flask import Request
+from flask import Request, current_app
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 from werkzeug.datastructures import Headers, MultiDict
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    ClientDisconnected,
+    InternalServerError,
+    RequestEntityTooLarge,
+    default_exceptions,
+)
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
@@ -98,21 +103,32 @@ class Intake:
     field: str | None
     #: What becomes of a file under another field: refuse the request, or leave it to the view, whose form it is.
     leave_others: bool = False
-    #: Takes the fields of a chunk, its key and its filename: where its bytes go. None: a chunk is a part like others.
+    #: Takes the fields of a chunk, its key and its filename: where its bytes go. None: nobody can say yet.
     open_chunk: Callable[[Mapping[str, str], str, str], IncomingChunk] | None = None
 
 
+#: The attribute of a view of the host's that has its forms parsed by us, whoever reads them first.
+INTAKE_OF_VIEW = "uploads_intake"
+
+
 class UploadRequestMixin(Request):
-    """Over an app's own request class: parses for our endpoints, and leaves every other request alone."""
+    """Over an app's own request class: parses for our endpoints and for views that ask for it, and leaves every
+    other request alone.
+    """
 
     #: Set by the endpoint's guard before anything touches the body.
     intake: Intake | None = None
     _refused: Rejected | None = None
 
     def make_form_data_parser(self) -> FormDataParser:
-        if self.intake is None:
+        if self.intake is not None:
+            return _PartParser(self, self.intake)
+        view = current_app.view_functions.get(self.endpoint or "")
+        wanted: Callable[[], Intake] | None = getattr(view, INTAKE_OF_VIEW, None)
+        if wanted is None or self.mimetype != "multipart/form-data":
             return super().make_form_data_parser()
-        return _PartParser(self, self.intake)
+        self.intake = wanted()
+        return _FormParser(self, self.intake)
 
 
 _File = Part | IncomingChunk | OtherFile
@@ -130,7 +146,12 @@ class _PartParser(FormDataParser):
         # Before Werkzeug touches the stream to hand it over.
         self._body = Body.of(request)
         self._intake = intake
-        self._field_limit = min(MAX_FIELD_SIZE, request.max_form_memory_size or MAX_FIELD_SIZE)
+        host_limit = request.max_form_memory_size
+        if intake.leave_others:
+            # The form is the host's.
+            self._field_limit = host_limit or intake.settings.max_content_length
+        else:
+            self._field_limit = min(MAX_FIELD_SIZE, host_limit or MAX_FIELD_SIZE)
         name = ".*" if intake.field is None else re.escape(intake.field) + r"(?:\[[0-9]{0,9}\])?"
         self._field_name = re.compile(name, re.DOTALL)
 
@@ -234,10 +255,13 @@ class _PartParser(FormDataParser):
         before = sum(isinstance(part, Part | IncomingChunk) for part in parts)
         # Of a field that comes twice the first one counts, as in request.form.
         beside = dict(reversed(fields))
-        if self._intake.open_chunk and is_chunk(beside):
+        if is_chunk(beside) and self._intake.open_chunk:
             if before:
                 raise Rejected.because("one_chunk")
             return self._intake.open_chunk(beside, key, sent)
+        if is_chunk(beside) and self._intake.leave_others:
+            # Whose chunk it is, is not known yet; it is copied once it is received.
+            return OtherFile(key=key, filename=sent, headers=Headers(segment.headerlist))
         rules = self._intake.rules
         if rules.max_files and before >= rules.max_files:
             raise Rejected.because("too_many_files", limit=rules.max_files)
@@ -250,6 +274,18 @@ class _PartParser(FormDataParser):
             filename=sent,
             headers=Headers(segment.headerlist),
         )
+
+
+class _FormParser(_PartParser):
+    """For a form that code of the host's reads: what makes the request unusable is the host's to answer."""
+
+    def parse(self, *given: Any, **named: Any) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, Any]]:
+        try:
+            return super().parse(*given, **named)
+        except Rejected as rejected:
+            raise default_exceptions.get(rejected.status, InternalServerError)(
+                rejected.sentence
+            ) from rejected
 
 
 class _Field:

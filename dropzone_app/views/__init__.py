@@ -7,7 +7,7 @@ from typing import cast
 
 from flask import Blueprint, Flask, Response, current_app, request
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from .. import security
 from ..errors import Rejected, from_os_error
@@ -101,7 +101,7 @@ def _database_error(error: SQLAlchemyError) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     current_app.logger.exception("unexpected: %s", shown(request.path))
-    return security.refuse(Rejected.because("internal"))
+    return security.refuse_http_error(InternalServerError(), site().settings)
 
 
 def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> None:

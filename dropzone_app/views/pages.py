@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, current_app, g, jsonify, url_for
+from flask import Response, current_app, jsonify, request, url_for
 from markupsafe import Markup
 from werkzeug.routing import BuildError
 
@@ -173,9 +173,9 @@ def _address(key: str) -> str | None:
 
 def assets() -> Markup:
     """Dropzone and our own scripts and styles; empty where this page has them already."""
-    if g.get("uploads_assets"):
+    if request.environ.get("dropzone_app.assets"):
         return Markup("")
-    g.uploads_assets = True
+    request.environ["dropzone_app.assets"] = True
     # Dropzone is a module here, asked for by zone.js: as a script it would take the place of one of the host's.
     return Markup(
         '<link rel="stylesheet" href="{}">\n'

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 from flask import Request, current_app, g
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,10 +14,13 @@ from werkzeug.wrappers import Response
 from .. import security, uploads
 from ..batch import Batch, Verdict
 from ..errors import Rejected, from_os_error
+from ..intake import Part
 from ..intake.chunks import is_chunk
-from ..intake.request import Body, Intake, UploadRequestMixin
+from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from .base import owner, site
 from .upload import answer, chunk_opener, commit, take_chunk, told_chunk
+
+_View = TypeVar("_View", bound=Callable[..., Any])
 
 
 class ReceivedBatch:
@@ -51,13 +56,35 @@ class ReceivedBatch:
 class UploadSet(uploads.UploadSet):
     __doc__ = uploads.UploadSet.__doc__
 
+    def parses(self, field: str | None = None) -> Callable[[_View], _View]:
+        """A decorator for a view of your own that takes files of this set under ``field`` (None: every file field).
+
+        Its multipart forms are then parsed by us, also where CSRFProtect or a FlaskForm reads them before
+        :meth:`receive` does: strictly, and every part is staged as it arrives. ``request.files`` holds those as
+        :class:`Part`, to be read by ``open()``. A form that cannot be used raises the HTTPException of its status.
+        """
+
+        def mark(view: _View) -> _View:
+            setattr(view, INTAKE_OF_VIEW, lambda: self._intake(field))
+            return view
+
+        return mark
+
+    def _intake(self, field: str | None) -> Intake:
+        here = site()
+        return Intake(here.settings, here.rules[self.name], here.storage_of(self), field, leave_others=True)
+
+    def _received(self, request: Request) -> bool:
+        intake = getattr(request, "intake", None)
+        return intake is not None and intake.rules is site().rules[self.name]
+
     def receive(self, request: Request, *, field: str | None = None, csrf: bool = True) -> ReceivedBatch:
         """Check and store the files of a request that a view of your own serves.
 
         ``field`` names the file field (``photo``, ``photo[0]`` … or ``photo[]``); None takes every file field.
         Parts are staged as they arrive, as at ``POST /upload``, where nothing has read the form yet; else they are
-        copied. CSRFProtect reads it: exempt the view. The CSRF token is looked at here all the same, by Flask-WTF's
-        settings, unless ``csrf`` is False or CSRFProtect has done so.
+        copied. CSRFProtect reads it: see :meth:`parses`, or exempt the view. The CSRF token is looked at here all the
+        same, by Flask-WTF's settings, unless ``csrf`` is False or CSRFProtect has done so.
         """
         here = site()
         configured = here.sets.get(self.name)
@@ -77,13 +104,8 @@ class UploadSet(uploads.UploadSet):
                 checked = security.check_csrf_header(request)
             if untouched:
                 security.check_length(request, here.settings)
-                cast(UploadRequestMixin, request).intake = Intake(
-                    here.settings,
-                    here.rules[self.name],
-                    here.storage_of(self),
-                    field,
-                    leave_others=True,
-                    open_chunk=chunk_opener(configured),
+                cast(UploadRequestMixin, request).intake = replace(
+                    self._intake(field), open_chunk=chunk_opener(configured)
                 )
             if not checked:
                 security.check_csrf(request.form.get(security.csrf_field()))
@@ -96,6 +118,8 @@ class UploadSet(uploads.UploadSet):
                 return ReceivedBatch(chunk=take_chunk(configured, files[0][1] if files else None))
             batch = Batch(here, configured, owner=owner(), form=request.form)
             for key, file in files:
+                if isinstance(file, Part) and not self._received(request):
+                    raise RuntimeError(f"{key!r} was received by another upload set than {self.name!r}.")
                 batch.add(key, file)
             commit(batch)
             return ReceivedBatch(batch)

@@ -55,6 +55,7 @@ def take_chunk(upload_set: UploadSet, file: Any) -> Verdict | None:
     uploads = ChunkedUploads(site(), upload_set, owner())
     chunk = file if isinstance(file, ReceivedChunk) else uploads.copy(request.form, file)
     verdict = uploads.finish(chunk, request.form)
+    security.note_commit()
     if verdict:
         _tell(upload_set.declared, verdict)
     return verdict
@@ -63,6 +64,7 @@ def take_chunk(upload_set: UploadSet, file: Any) -> Verdict | None:
 def commit(batch: Batch) -> None:
     """Commit a batch, and tell who listens what became of its parts."""
     batch.commit()
+    security.note_commit()
     for verdict in batch.verdicts:
         _tell(batch.upload_set, verdict)
 
