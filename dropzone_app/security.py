@@ -22,6 +22,7 @@ Owner = Callable[[], str | None]
 
 _SESSION_OWNER = "uploads_owner"
 _COMMITTED = "dropzone_app.committed"
+_FIRST_VISIT = "dropzone_app.first_visit"
 _CSRF_HEADERS = ("X-CSRFToken", "X-CSRF-Token")
 #: Flask-WTF's words for what is wrong with a token, and our row for each.
 _CSRF_CODES = {
@@ -45,7 +46,7 @@ def owner_of_session() -> str:
     owner = session.get(_SESSION_OWNER)
     if not isinstance(owner, str):
         token = session.get(csrf_field())
-        g.uploads_first_visit = not token
+        request.environ[_FIRST_VISIT] = not token
         secret = token if isinstance(token, str) else secrets.token_hex(16)
         owner = session[_SESSION_OWNER] = sha256(f"{_SESSION_OWNER} {secret}".encode()).hexdigest()[:32]
     return owner
@@ -53,7 +54,7 @@ def owner_of_session() -> str:
 
 def is_first_visit() -> bool:
     """Whether this request came without a session, so that another one sent with it has another owner."""
-    return bool(g.get("uploads_first_visit", False))
+    return bool(request.environ.get(_FIRST_VISIT, False))
 
 
 def owner_of_lasting_session() -> str:
