@@ -27,15 +27,14 @@ SIZES = {360: 780, 768: 1024, 1600: 1000}
 
 def photographs(folder: Path, page: Page) -> list[Path]:
     """What somebody brings home from a weekend."""
-    office = samples.zipped(word_document__xml="<w:document/>")
     contents = {
         "beach at dawn.jpg": samples.painted(page, "image/jpeg", 20),
         "lighthouse.jpg": samples.painted(page, "image/jpeg", 205),
         "the old stone bridge with all of us on it, second try.jpg": samples.painted(page, "image/jpeg", 265),
         "vineyard.webp": samples.painted(page, "image/webp", 95),
         "写真.jpg": samples.painted(page, "image/jpeg", 330),
-        "route.pdf": samples.pdf("Route") + b"\n" * 184_000,
-        "packing list.docx": office,
+        "route.pdf": samples.pdf("Route" + " " * 184_000),
+        "packing list.docx": samples.office("docx"),
         "expenses.csv": b"date,what,amount\n" + b"2026-11-14,ferry,38.50\n" * 900,
         "church bells.wav": samples.sound(30),
     }

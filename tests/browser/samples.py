@@ -6,12 +6,12 @@ import json
 import struct
 import time
 import wave
-import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+from corpus.formats import office
 from playwright.sync_api import Locator, Page, expect
 
 _PAINT = """([type, hue]) => {
@@ -105,18 +105,8 @@ def sound(seconds: float = 0.2) -> bytes:
     return out.getvalue()
 
 
-def zipped(**members: str) -> bytes:
-    """What Office files are: a ZIP with XML in it."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in members.items():
-            archive.writestr(name.replace("_", "/", 1).replace("__", "."), text)
-    return out.getvalue()
-
-
 def twenty(folder: Path, page: Page) -> list[Path]:
     """Twenty good files of mixed kinds, with the names that people give."""
-    office = zipped(**{"word_document__xml": "<w:document/>", "[Content_Types]__xml": "<Types/>"})
     contents = {
         "beach at dawn.jpg": painted(page, "image/jpeg", 20),
         "the old stone bridge with everybody on it, second try.jpg": painted(page, "image/jpeg", 200),
@@ -128,8 +118,8 @@ def twenty(folder: Path, page: Page) -> list[Path]:
         "scan.bmp": bmp(),
         "contract.pdf": pdf("Contract"),
         "seating plan.pdf": pdf("Seating plan"),
-        "speech.docx": office,
-        "budget.xlsx": office,
+        "speech.docx": office("docx"),
+        "budget.xlsx": office("xlsx"),
         "notes.txt": b"First line\r\nSecond line\r\n",
         "empty.txt": b"",
         "README.md": "# Überschrift\n".encode(),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from browser.samples import drop, finished, listed, write
 from browser.test_looks import violations
+from corpus import formats
 from PIL import Image
 from playwright.sync_api import Page, expect
 from support import LiveServer
@@ -32,7 +33,8 @@ def clear_png() -> bytes:
     return out.getvalue()
 
 
-BROKEN = b"\xff\xd8\xff\xe0\0\x10JFIF\0" + random.Random(1).randbytes(5000)
+#: Its header is good.
+BROKEN = formats.picture("JPEG").partition(b"\xff\xda")[0] + random.Random(1).randbytes(5000)
 
 
 def items(page: Page) -> Any:
