@@ -44,6 +44,7 @@ from .kinds import (
 from .records import Records
 from .signals import upload_deleted, upload_rejected, upload_stored
 from .storage import Storage, open_storage
+from .sweep import Sweeper
 from .uploads import Site, check_sets
 from .views import finish_answers, make_blueprint, pages
 from .views.base import site
@@ -229,6 +230,7 @@ def _set_up(
     here.recover()
     chunked.recover(here)
     app.extensions["uploads"] = here
+    app.extensions["uploads_sweeper"] = Sweeper(here, settings.sweep_age)
     app.extensions["uploads_owner"] = owner
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
     app.register_blueprint(blueprint)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 
 import click
 from flask import current_app
 from flask.cli import AppGroup, ScriptInfo
 
-from . import thumbnails
+from . import sweep as sweeping
 from .config import SettingError, Size
+from .naming import shown
 from .records import upgrading
 from .uploads import Site
 from .views.files import file_fields
@@ -34,12 +36,30 @@ def list_files(form: str) -> None:
 
 
 @uploads.command("sweep")
+@click.option(
+    "--age",
+    type=click.IntRange(min=0),
+    metavar="SECONDS",
+    help="Of what is younger nothing is removed; 0: all that no living process holds. Default: UPLOADS_SWEEP_AGE.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-def sweep(dry_run: bool) -> None:
-    """Remove what was abandoned: thumbnails whose file is gone."""
+def sweep(age: int | None, dry_run: bool) -> None:
+    """Remove what was abandoned: unfinished uploads, staged files, reservations, thumbnails.
+
+    Files that no record ever named and records whose file is gone are told, and left alone.
+    """
     site: Site = current_app.extensions["uploads"]
-    found = thumbnails.sweep(site, dry_run=dry_run)
-    click.echo(f"Thumbnails without a file {'found' if dry_run else 'removed'}: {found}")
+    done, removed = ("Would remove", "would be removed") if dry_run else ("Removed", "removed")
+    age = site.settings.sweep_age if age is None else age
+    count = size = left = 0
+    for finding in chain(sweeping.sweep(site, age=age, dry_run=dry_run), sweeping.disagreements(site)):
+        verb = done if finding.abandoned else "Left alone"
+        click.echo(f"{verb}: {finding.what} {shown(finding.name)} ({Size(finding.size)})")
+        if finding.abandoned:
+            count, size = count + 1, size + finding.size
+        else:
+            left += 1
+    click.echo(f"{count} {removed} ({Size(size)}), {left} left alone.")
 
 
 @uploads.command("upgrade", with_appcontext=False)

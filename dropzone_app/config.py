@@ -136,6 +136,8 @@ class Settings:
     max_content_length: Size
     #: Our page sends larger files in chunks of so much.
     chunk_size: Size
+    #: Seconds after which what was abandoned is removed.
+    sweep_age: int
     #: The name of the file field, Dropzone's ``paramName``.
     field: str
     #: The ``DROPZONE_…`` keys that somebody set, checked by :func:`dropzone.read`.
@@ -162,6 +164,7 @@ class Settings:
             durable=parse_flag("UPLOADS_DURABLE", config["UPLOADS_DURABLE"]),
             digest=digest == "sha256",
             chunk_size=parse_size("UPLOADS_CHUNK_SIZE", config["UPLOADS_CHUNK_SIZE"]),
+            sweep_age=parse_count("UPLOADS_SWEEP_AGE", config["UPLOADS_SWEEP_AGE"]),
             max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
             dropzone=dict(dropzone or {}),
@@ -257,6 +260,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_MAX_PIXELS": None,
     "UPLOADS_MAX_PARTS": None,
     "UPLOADS_CHUNK_SIZE": "16 MiB",
+    "UPLOADS_SWEEP_AGE": 24 * 3600,
     "UPLOADS_STRIP_METADATA": None,
     "UPLOADS_SVG": None,
     "UPLOADS_SCAN": None,

@@ -16,6 +16,7 @@ from dropzone_app.chunked import ChunkedUploads, ReceivedChunk
 from dropzone_app.errors import Rejected
 from dropzone_app.intake.chunks import Chunk
 from dropzone_app.state import states
+from dropzone_app.sweep import sweep
 
 SIZE, LAST = 10, 4
 LENGTH = SIZE * 2 + LAST
@@ -56,6 +57,12 @@ class Open:
     incoming: ReceivedChunk
     uploads: ChunkedUploads
     model: Model
+
+
+def holds_file(request: Open) -> bool:
+    """Whether this process has the staged file open for the request."""
+    writer = request.incoming._writer
+    return writer is not None and writer._fd >= 0
 
 
 class Chunks(RuleBasedStateMachine):
@@ -139,6 +146,19 @@ class Chunks(RuleBasedStateMachine):
         """Requests of the old process go on, as those of a process do that ends gracefully."""
         site_of(self.apps[worker]).records.close()
         self.apps[worker] = self.make()
+
+    @rule(worker=workers)
+    def sweep_all(self, worker: int) -> None:
+        """All goes that nobody holds."""
+        held = {
+            request.name
+            for request in self.opened
+            if holds_file(request) and request.model is self.models.get(request.name)
+        }
+        list(sweep(site_of(self.apps[worker]), age=0))
+        for name, model in list(self.models.items()):
+            if not model.stored and (model.refused or name not in held):
+                del self.models[name]
 
     # ---- what must hold
 

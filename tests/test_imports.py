@@ -16,6 +16,7 @@ LAYERS = (
     {"cli", "forms", "reuploaded"},
     {"views"},
     {"security", "signals"},
+    {"sweep"},
     {"chunked", "state"},
     {"batch", "thumbnails"},
     {"uploads"},

@@ -37,6 +37,7 @@ from .tables import COMMITTING, STORED, UNDOING
 from .tables import batches as _batches
 from .tables import files as _files
 from .tables import numbers as _numbers
+from .tables import turns as _turns
 from .unfinished import UnfinishedUploads
 
 #: Tries to find a free key before a random one is taken.
@@ -268,16 +269,29 @@ class Records:
             unfinished = select(_files).where(_files.c.state.in_([COMMITTING, UNDOING]))
             # Where several may write: what another one is just claiming is not waited for.
             found = connection.execute(unfinished.with_for_update(skip_locked=True)).mappings()
-            claimed = [
-                _record(row)
-                for row in found
-                if not is_alive(row["process"] or "", (now() - row["created"]) / 1e6)
-            ]
+            claimed = _of_dead_processes(found)
             if claimed:
                 ids = [{"claimed": record.id} for record in claimed]
                 claim = update(_files).where(_files.c.id == bindparam("claimed"))
                 connection.execute(claim.values(state=UNDOING, process=this_process()), ids)
             return claimed
+
+    def abandoned(self) -> list[Record]:
+        """The same, only told."""
+        with self._read() as connection:
+            unfinished = select(_files).where(_files.c.state.in_([COMMITTING, UNDOING]))
+            return _of_dead_processes(connection.execute(unfinished).mappings())
+
+    def take_turn(self, name: str, every: float) -> bool:
+        """Whether it is this process's turn to do what ``name`` stands for: one's, every so many seconds."""
+        turn = self._database.upsert(_turns).values(name=name, taken=now())
+        turn = turn.on_conflict_do_update(
+            index_elements=["name"],
+            set_={"taken": turn.excluded.taken},
+            where=_turns.c.taken < turn.excluded.taken - int(every * 1e6),
+        )
+        with self._write() as connection:
+            return connection.execute(turn.returning(_turns.c.name)).first() is not None
 
     # ---- what is stored
 
@@ -298,6 +312,12 @@ class Records:
         """Those of ``ids``, a thousand at most, that a row has in any state."""
         with self._read() as connection:
             return set(connection.execute(select(_files.c.id).where(_files.c.id.in_(ids))).scalars())
+
+    def known_keys(self, storage: str, keys: Iterable[str]) -> set[str]:
+        """Those of ``keys``, a thousand at most, that a row has in any state."""
+        query = select(_files.c.key).where(_files.c.storage == storage, _files.c.key.in_(list(keys)))
+        with self._read() as connection:
+            return set(connection.execute(query).scalars())
 
     def of_uuids(self, owner: str, uuids: Iterable[str]) -> dict[str, Record]:
         """The owner's files that came under these uuids, also those being committed, by uuid."""
@@ -419,6 +439,12 @@ def _as_they_are(values: dict[str, Any]) -> dict[str, Any]:
 
 def _row(record: Record) -> dict[str, Any]:
     return {**record.__dict__, "process": this_process()}
+
+
+def _of_dead_processes(rows: Iterable[Any]) -> list[Record]:
+    return [
+        _record(row) for row in rows if not is_alive(row["process"] or "", (now() - row["created"]) / 1e6)
+    ]
 
 
 def _record(row: Any) -> Record:

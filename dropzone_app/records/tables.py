@@ -105,6 +105,13 @@ chunks = Table(
     # What the storage gave for its bytes: a checksum, or a part's name.
     Column("mark", Text, nullable=False),
 )
+# What one process does for all, and when one did it last.
+turns = Table(
+    "turns",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("taken", BigInteger, nullable=False),
+)
 # Alembic's own table, under a name that leaves the usual one to the host app's migrations.
 version = Table(
     "uploads_version",

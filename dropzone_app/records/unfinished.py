@@ -5,12 +5,12 @@ A chunk costs the same however many came before it: one row of its own, and a su
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
 from ..processes import is_alive, this_process
 from .database import Database, now
@@ -19,6 +19,9 @@ from .tables import chunks as _chunks
 from .tables import uploads as _uploads
 
 RECEIVING, REFUSED = "receiving", "refused"
+
+#: Rows of one look at all uploads.
+_AT_ONCE = 1000
 
 #: Seconds that no commit lasts: where its end could not be written down, it is over all the same.
 _COMMIT_LIMIT = 24 * 3600.0
@@ -222,6 +225,46 @@ class UnfinishedUploads:
         rows = [{"removed": id} for id in ids]
         connection.execute(delete(_chunks).where(_chunks.c.upload == bindparam("removed")), rows)
         connection.execute(delete(_uploads).where(_uploads.c.id == bindparam("removed")), rows)
+
+    def idle(self, before: int) -> Iterator[Unfinished]:
+        """Uploads to which nothing was added since ``before``, and that are not being committed; longest idle first."""
+        last: tuple[int, str] = (0, "")
+        while True:
+            query = select(_uploads).where(
+                _uploads.c.updated <= before,
+                _uploads.c.state != COMMITTING,
+                tuple_(_uploads.c.updated, _uploads.c.id) > tuple_(*last),
+            )
+            with self._read() as connection:
+                found = connection.execute(
+                    query.order_by(_uploads.c.updated, _uploads.c.id).limit(_AT_ONCE)
+                ).mappings()
+                uploads = [_unfinished(row) for row in found]
+            if not uploads:
+                return
+            yield from uploads
+            last = uploads[-1].updated, uploads[-1].id
+
+    def forget(self, upload: Unfinished) -> bool:
+        """Remove an upload unless something happened to it since; whether it was removed."""
+        with self._write() as connection:
+            found = connection.execute(
+                delete(_uploads).where(
+                    _uploads.c.id == upload.id,
+                    _uploads.c.updated == upload.updated,
+                    _uploads.c.state == upload.state,
+                )
+            )
+            if not found.rowcount:
+                return False
+            connection.execute(delete(_chunks).where(_chunks.c.upload == upload.id))
+            return True
+
+    def with_handles(self, handles: Iterable[str]) -> set[str]:
+        """Those of ``handles``, a thousand at most, that an upload has."""
+        query = select(_uploads.c.handle).where(_uploads.c.handle.in_(list(handles)))
+        with self._read() as connection:
+            return set(connection.execute(query).scalars())
 
     def claim_abandoned(self) -> list[Unfinished]:
         """Uploads whose commit ended with its process, or is a day old, to be reopened by the caller alone."""

@@ -20,6 +20,7 @@ __all__ = [
     "LocalStorage",
     "StagedFile",
     "Storage",
+    "Sweepable",
     "Thumbnails",
     "open_storage",
 ]
@@ -101,6 +102,26 @@ class Chunks(Protocol):
 
     def drop(self, handle: str) -> None:
         """Remove what is staged; silent where it is gone."""
+
+    def handles(self) -> Iterator[str]:
+        """All that are staged."""
+
+    def abandoned(self, handle: str, age: float) -> int | None:
+        """Bytes stored of a file that nobody has written for ``age`` seconds, or writes now; None of any other."""
+
+
+@runtime_checkable
+class Sweepable(Protocol):
+    """A storage that can tell all that it has."""
+
+    def left_overs(self, age: float, *, remove: bool) -> Iterator[tuple[str, int]]:
+        """(name, bytes) of the staged parts that are ``age`` seconds old and that no process holds, perhaps removed."""
+
+    def keys(self) -> Iterator[tuple[str, int]]:
+        """(key, bytes) of all files, in any order."""
+
+    def has(self, key: str) -> bool:
+        """Whether there is a file."""
 
 
 @runtime_checkable

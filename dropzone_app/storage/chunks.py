@@ -10,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .staged import Digest, StagedFile, start_writeback
+from .staged import Digest, StagedFile, is_old, start_writeback
 
 _READ = 1 << 20
+
+_NAME = re.compile(r"[0-9a-f]{32}\.(chunks|joined)")
 
 # Bytes of the file that stand for what is locked. The locks belong to an open descriptor (Linux), and so to one
 # request, whichever thread and process serves it; they end with it.
@@ -161,6 +164,26 @@ class ChunkFolder:
         for path in (self._open(handle), self._joined(handle)):
             path.unlink(missing_ok=True)
 
+    def handles(self) -> Iterator[str]:
+        """All that are there, under whichever name."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            yield from (entry.name.rpartition(".")[0] for entry in entries if _NAME.fullmatch(entry.name))
+
+    def abandoned(self, handle: str, age: float) -> int | None:
+        """Bytes on the disk of a file that nobody has written for ``age`` seconds, or writes now; None of any other."""
+        size = 0
+        for path in (self._open(handle), self._joined(handle)):
+            with contextlib.suppress(FileNotFoundError):
+                fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    held = not _lock(fd, _ALIVE, fcntl.F_WRLCK, wait=False)
+                    if held or not is_old(os.fstat(fd), age):
+                        return None
+                    size += os.fstat(fd).st_blocks * 512
+                finally:
+                    os.close(fd)
+        return size
+
     def _open(self, handle: str) -> Path:
         return self._folder / f"{handle}.chunks"
 
@@ -175,9 +198,15 @@ def _is_at(fd: int, path: Path) -> bool:
         return False
 
 
-def _lock(fd: int, byte: int, kind: int) -> None:
-    # struct flock of fcntl(2): type, whence, start, length, pid.
-    fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0))
+def _lock(fd: int, byte: int, kind: int, *, wait: bool = True) -> bool:
+    """Whether the lock was taken, which is always so where it is waited for."""
+    command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+    try:
+        # struct flock of fcntl(2): type, whence, start, length, pid.
+        fcntl.fcntl(fd, command, struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0))
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

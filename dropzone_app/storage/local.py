@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .chunks import ChunkFolder
-from .staged import Journal, StagedFile, left_over, mark_of, start_writeback
+from .staged import Journal, StagedFile, is_old, left_over, mark_of, start_writeback
 
 # What no key may have, looked for between slashes: empty, "." and ".." segments, a dot in front of all, "\\", NUL.
 _UNSAFE = re.compile(r"//|/\.\.?/|^/\.|[\\\0]")
@@ -149,8 +149,28 @@ class LocalStorage:
 
     def clear_left_overs(self) -> None:
         """Remove staging files of processes that are gone."""
+        for _ in self.left_overs(0, remove=True):
+            pass
+
+    def left_overs(self, age: float, *, remove: bool) -> Iterator[tuple[str, int]]:
         for path in left_over(self._staging):
-            path.unlink(missing_ok=True)
+            status = path.stat()
+            if is_old(status, age):
+                if remove:
+                    path.unlink(missing_ok=True)
+                yield path.name, status.st_blocks * 512
+
+    def keys(self) -> Iterator[tuple[str, int]]:
+        for folder, folders, names in os.walk(self.root):
+            here = Path(folder)
+            if here == self.root:
+                folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    yield (here / name).relative_to(self.root).as_posix(), os.lstat(here / name).st_size
+
+    def has(self, key: str) -> bool:
+        return os.path.lexists(self._path(key))
 
     def _path(self, key: str) -> str:
         """Where ``key`` lies. ValueError for one that would leave the root or enter what is ours."""

@@ -11,6 +11,7 @@ import os
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -155,6 +156,11 @@ def mark_of(status: os.stat_result) -> str:
     Inode numbers are given again at once, with another time; devices are numbered anew when a machine starts.
     """
     return f"{status.st_ino}:{status.st_mtime_ns}"
+
+
+def is_old(status: os.stat_result, age: float) -> bool:
+    """Whether a file was not touched for so many seconds; 0: each is, also by a clock that was set back since."""
+    return not age or time.time() - status.st_mtime >= age
 
 
 def left_over(folder: Path) -> Iterator[Path]:

@@ -49,6 +49,7 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool) -> Blueprint:
     blueprint.add_url_rule("/csrf-token", "csrf_token", pages.csrf_token)
     blueprint.add_url_rule("/healthz", "healthz", pages.healthz)
     blueprint.before_request(_guard)
+    blueprint.teardown_request(lambda _: current_app.extensions["uploads_sweeper"]())
     blueprint.register_error_handler(Rejected, security.refuse)
     blueprint.register_error_handler(HTTPException, _http_error)
     blueprint.register_error_handler(OSError, _os_error)
