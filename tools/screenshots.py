@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser import samples  # noqa: E402
 from conftest import CHROMIUM_FLAGS  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
+from proxy import Proxy  # noqa: E402
 from support import LiveServer, require  # noqa: E402
 
 OUT = ROOT / "screenshots"
@@ -57,7 +58,7 @@ class Studio:
     """A browser before the server, and the files to drop."""
 
     def __init__(self, browser: Browser, server: LiveServer, folder: Path) -> None:
-        self.browser, self.server = browser, server
+        self.browser, self.server, self.folder = browser, server, folder
         page = browser.new_page()
         self.good = photographs(folder / "weekend", page)
         page.close()
@@ -68,7 +69,7 @@ class Studio:
         )
 
     @contextmanager
-    def page(self, scheme: str, width: int, **options: Any) -> Iterator[Page]:
+    def page(self, scheme: str, width: int, url: str = "", **options: Any) -> Iterator[Page]:
         """The page, opened by somebody who comes for the first time."""
         touch = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2} if width < 500 else {}
         context = self.browser.new_context(
@@ -78,7 +79,7 @@ class Studio:
             **{**touch, **options},
         )
         page = context.new_page()
-        page.goto(self.server.url)
+        page.goto(url or self.server.url)
         yield page
         context.close()
 
@@ -110,7 +111,58 @@ def slow_line(page: Page, bytes_per_second: int) -> None:
     )
 
 
+def waiting(studio: Studio, scheme: str, width: int) -> None:
+    """The queue held up by all that can hold it, each with 40 files that wait."""
+    look = f"{scheme}-{width}"
+    many = samples.write(
+        studio.folder / "many", {f"holiday {n:03}.txt": b"text\n" * 300 * n for n in range(1, 41)}
+    )
+    refusals: dict[str, dict[str, Any]] = {
+        "server-busy": {"status": 503, "body": "Later.", "headers": {"Retry-After": "20"}},
+        "signed-out": {"status": 401, "body": "You are signed out."},
+        "disk-full": {"status": 507, "body": "The server has no room left, and nothing was stored."},
+    }
+    for name, refusal in refusals.items():
+        with Proxy(studio.server.url) as proxy, studio.page(scheme, width, proxy.url) as page:
+            if name == "signed-out":
+                proxy.answer(401, "You are signed out.", method="GET", path="/csrf-token", times=9)
+            samples.until(page, "document.querySelector('.dropzone').batchUploader")
+            page.evaluate("document.querySelector('.dropzone').batchUploader.packer.maxParts = 10")
+            page.evaluate("document.querySelector('.dropzone').batchUploader.parallel = 1")
+            page.set_input_files("input.dz-hidden-input", studio.good[:3])
+            samples.finished(page, 3)
+            proxy.answer(**refusal, times=99)
+            page.set_input_files("input.dz-hidden-input", many)
+            page.locator("[data-uploads-banner]").wait_for()
+            page.wait_for_timeout(300)
+            shoot(page, f"{name}-{look}")
+    with studio.page(scheme, width) as page:
+        page.set_input_files("input.dz-hidden-input", studio.good[:3])
+        samples.finished(page, 3)
+        page.context.set_offline(True)
+        page.set_input_files("input.dz-hidden-input", many)
+        page.locator("[data-uploads-banner]").wait_for()
+        page.wait_for_timeout(300)
+        shoot(page, f"offline-{look}")
+    with studio.page(scheme, width) as page:
+        slow_line(page, bytes_per_second=400_000)
+        page.set_input_files("input.dz-hidden-input", [*many[:20], *studio.films, *studio.bad[:1]])
+        page.wait_for_timeout(2500)
+        page.get_by_role("button", name="Pause").click()
+        shoot(page, f"paused-{look}")
+    with studio.page(scheme, width) as page:
+        page.set_input_files("input.dz-hidden-input", [*studio.good[:3], *studio.bad])
+        samples.finished(page, 6)
+        page.get_by_role("button", name="Show 3 refused").click()
+        page.wait_for_timeout(300)
+        shoot(page, f"only-refused-{look}")
+        page.get_by_role("button", name="Undo this drop").click()
+        shoot(page, f"undo-{look}")
+
+
 def everything(studio: Studio) -> None:
+    for scheme, width in (("light", 1600), ("dark", 768), ("light", 360)):
+        waiting(studio, scheme, width)
     for scheme in ("light", "dark"):
         for width in SIZES:
             look = f"{scheme}-{width}"

@@ -66,12 +66,16 @@ export class Banner {
       this.place.replaceChildren(link);
       return;
     }
+    if (reason === "paused") {
+      // The button that paused it stands among the others.
+      this.place.replaceChildren();
+      return;
+    }
     const button = document.createElement("button");
     button.type = "button";
     button.className = "uploads-button";
-    const code = { paused: "resume", disk_full: "go_on" }[reason] ?? "try_now";
-    button.textContent = word(code);
-    button.addEventListener("click", () => (line.paused ? this.queue.resume() : line.tryNow()));
+    button.textContent = word(reason === "disk_full" ? "go_on" : "try_now");
+    button.addEventListener("click", () => line.tryNow());
     this.place.replaceChildren(button);
   }
 }

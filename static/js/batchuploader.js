@@ -64,6 +64,15 @@ export class BatchUploader extends Queue {
     const summary = new Summary(root, this, list);
     const banner = new Banner(find("banner"), this);
     const notes = new Notes(find("notes"));
+    let frame = 0;
+    // Once in a frame, however often it is told.
+    const draw = () => {
+      frame ||= requestAnimationFrame(() => {
+        frame = 0;
+        banner.draw();
+        summary.draw();
+      });
+    };
     return {
       added: (entry) => list.add(entry),
       changed: (entry) => list.update(entry),
@@ -72,16 +81,10 @@ export class BatchUploader extends Queue {
         list.remove(entry);
         if (this.counts.files === 0) notes.clear();
       },
-      counted: () => summary.update(),
-      line: () => {
-        banner.draw();
-        summary.update();
-      },
+      counted: draw,
+      line: draw,
       told: (fact, path) => notes.add(fact, path),
-      done: () => {
-        banner.draw();
-        summary.done();
-      },
+      done: () => summary.done(),
     };
   }
 

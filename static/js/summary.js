@@ -24,7 +24,6 @@ export class Summary {
     this.live = find("live");
     this.actions = find("actions");
     this.question = find("question");
-    this.frame = 0;
     this.spoken = 0;
     this.onlyRefused = false;
     this.undoing = false;
@@ -47,14 +46,6 @@ export class Summary {
     element.addEventListener("click", act);
     this.actions.append(element);
     return element;
-  }
-
-  /** Draws once in a frame, however often it is called. */
-  update() {
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
-      this.draw();
-    });
   }
 
   draw() {
@@ -103,13 +94,13 @@ export class Summary {
     const { counts, line, holding, options } = this.queue;
     const busy = counts.open > 0;
     const refused = counts.refused + counts.failed;
-    if (refused === 0 && this.onlyRefused) this.showRefused(false);
+    if (refused === 0 && this.onlyRefused) this.list.showRefused((this.onlyRefused = false));
     const { pause, cancel, retry, refused: show, undo, clear } = this.buttons;
     const number = (/** @type {number} */ value) => value.toLocaleString("en");
     set(pause, busy && !holding, word(line.paused ? "resume" : "pause"));
     set(cancel, busy && counts.open + counts.stored > 1, word("cancel_all"));
     set(retry, counts.failed > 0, word("retry_all", { n: number(counts.failed) }));
-    const label = word("show_refused", { n: number(refused) });
+    const label = word(counts.failed > 0 ? "show_not_stored" : "show_refused", { n: number(refused) });
     set(show, refused > 0 && counts.files > refused, this.onlyRefused ? word("show_all") : label);
     show.setAttribute("aria-pressed", String(this.onlyRefused));
     set(undo, !busy && counts.stored > 0 && !!options.uploadsUrl && !this.undoing, word("undo"));
@@ -120,7 +111,7 @@ export class Summary {
   showRefused(only) {
     this.onlyRefused = only;
     this.list.showRefused(only);
-    this.update();
+    this.draw();
   }
 
   cancel() {
@@ -177,7 +168,7 @@ export class Summary {
   }
 
   done() {
-    this.update();
+    this.draw();
     this.say(`${outcome(this.queue.counts)}.`);
   }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from browser.samples import drop, finished, write
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from support import LiveServer
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
@@ -60,6 +60,40 @@ def test_axe_finds_nothing_empty_busy_mixed_and_deleting(
     page.locator(".dz-error .dz-image").first.focus()
     page.get_by_role("button", name="Delete").first.click()
     assert violations(page) == [], "mixed"
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1600), ("dark", 360)])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (503, "The server is busy."),
+        (401, "You are signed out."),
+        (507, "The server has no room left."),
+        (0, "Paused."),
+    ],
+)
+def test_axe_finds_nothing_while_the_queue_waits(
+    new_page: Callable[..., Any],
+    server: LiveServer,
+    tmp_path: Path,
+    scheme: str,
+    width: int,
+    status: int,
+    said: str,
+) -> None:
+    page = open_page(new_page, server, color_scheme=scheme, viewport={"width": width, "height": 900})
+    answer = {"status": status or 500, "content_type": "text/plain", "body": "No."}
+    page.route("**/upload/*", lambda route: route.fulfill(**answer))
+    if status == 401:
+        page.route("**/csrf-token", lambda route: route.fulfill(**answer))
+    page.evaluate("document.querySelector('.dropzone').batchUploader.packer.maxParts = 1")
+    page.evaluate("document.querySelector('.dropzone').batchUploader.parallel = 1")
+    if not status:
+        page.evaluate("document.querySelector('.dropzone').batchUploader.pause()")
+    drop(page, *write(tmp_path, {f"{n}.txt": b"text\n" for n in range(3)}))
+    expect(page.locator("[data-uploads-banner]")).to_contain_text(said)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1600])

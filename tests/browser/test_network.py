@@ -302,7 +302,7 @@ def test_a_pause_lets_nothing_leave_until_it_ends(
     drop(proxied, files[0])
     expect(row(proxied, "one.png")).to_have_attribute("data-state", "checking")
     proxied.get_by_role("button", name="Pause").click()
-    expect(banner(proxied)).to_contain_text("Paused. 1 file that had left before comes to its end.")
+    expect(banner(proxied)).to_contain_text("Paused. 1 file already on its way will still finish.")
     choose(proxied, *files[1:])
     answered.set()
     expect(row(proxied, "one.png")).to_have_attribute("data-state", "stored")
@@ -310,7 +310,7 @@ def test_a_pause_lets_nothing_leave_until_it_ends(
     assert len(proxy.uploads()) == 1
     assert states(proxied)["two.txt"] == "waiting"
     expect(banner(proxied)).to_contain_text("Paused.")
-    banner(proxied).get_by_role("button", name="Resume").click()
+    proxied.get_by_role("button", name="Resume").click()
     assert finished(proxied, 3)["stored"] == 3
 
 
