@@ -103,6 +103,13 @@ def parse_folder(setting: str, value: object) -> str:
     return os.path.abspath(path)
 
 
+def parse_location(setting: str, value: object) -> str:
+    """A path with a slash at both ends, as ``location`` of nginx has it; SettingError names ``setting``."""
+    if not isinstance(value, str) or not re.fullmatch(r"/(?:(?!\.\.?/)[\w.~-]+/)+", value, re.ASCII):
+        raise SettingError(f"{setting} must be a path such as '/protected/'; it is {value!r}.")
+    return value
+
+
 #: A file of 5 GB goes through one request when nothing is set; chunks come with their own, smaller, bodies.
 MAX_FILE_SIZE = Size(5_000_000_000)
 
@@ -138,6 +145,8 @@ class Settings:
     chunk_size: Size
     #: Seconds after which what was abandoned is removed.
     sweep_age: int
+    #: Below which path a proxy sends the files of ``storage`` itself (nginx: X-Accel-Redirect); None: the app does.
+    x_accel: str | None
     #: The name of the file field, Dropzone's ``paramName``.
     field: str
     #: The ``DROPZONE_…`` keys that somebody set, checked by :func:`dropzone.read`.
@@ -158,6 +167,9 @@ class Settings:
         digest = str(config.get("UPLOADS_DIGEST") or "none").lower()
         if digest not in {"sha256", "none"}:
             raise SettingError(f"UPLOADS_DIGEST must be 'sha256' or 'none'; it is {digest!r}.")
+        x_accel = _given("UPLOADS_X_ACCEL", config, parse_location)
+        if x_accel and not str(config["UPLOADS_STORAGE"]).startswith("file:"):
+            raise SettingError("UPLOADS_X_ACCEL is for files in a folder; UPLOADS_STORAGE is none.")
         return cls(
             storage=str(config["UPLOADS_STORAGE"]),
             database=str(config["UPLOADS_DATABASE"]),
@@ -165,6 +177,7 @@ class Settings:
             digest=digest == "sha256",
             chunk_size=parse_size("UPLOADS_CHUNK_SIZE", config["UPLOADS_CHUNK_SIZE"]),
             sweep_age=parse_count("UPLOADS_SWEEP_AGE", config["UPLOADS_SWEEP_AGE"]),
+            x_accel=x_accel,
             max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
             dropzone=dict(dropzone or {}),
@@ -261,6 +274,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_MAX_PARTS": None,
     "UPLOADS_CHUNK_SIZE": "16 MiB",
     "UPLOADS_SWEEP_AGE": 24 * 3600,
+    "UPLOADS_X_ACCEL": None,
     "UPLOADS_STRIP_METADATA": None,
     "UPLOADS_SVG": None,
     "UPLOADS_SCAN": None,

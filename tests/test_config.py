@@ -337,3 +337,30 @@ def test_only_a_path_of_sqlite_is_made_absolute(monkeypatch: pytest.MonkeyPatch,
     assert absolute_sqlite("sqlite:///a/b.sqlite") == f"sqlite:///{tmp_path}/a/b.sqlite"
     for url in ("sqlite:////srv/b.sqlite", "sqlite:///:memory:", "sqlite:///", "postgresql+psycopg://db/app"):
         assert absolute_sqlite(url) == url
+
+
+# ---- X-Accel-Redirect
+
+
+@pytest.mark.parametrize("value", ["/protected/", "/a/b.c/", "/~x_y-z/"])
+def test_where_a_proxy_sends_files_is_a_path_between_slashes(value: str) -> None:
+    assert settings(UPLOADS_X_ACCEL=value).x_accel == value
+
+
+@pytest.mark.parametrize(
+    "value", ["/", "protected/", "/protected", "//x/", "/../", "/a?b/", "/a b/", "/é/", True]
+)
+def test_what_is_no_such_path_is_refused(value: object) -> None:
+    with pytest.raises(SettingError, match=r"^UPLOADS_X_ACCEL must be a path such as '/protected/'; it is "):
+        settings(UPLOADS_X_ACCEL=value)
+
+
+def test_a_proxy_sends_files_of_a_folder_only() -> None:
+    with pytest.raises(
+        SettingError, match=r"^UPLOADS_X_ACCEL is for files in a folder; UPLOADS_STORAGE is none"
+    ):
+        settings(UPLOADS_X_ACCEL="/protected/", UPLOADS_STORAGE="s3://bucket")
+
+
+def test_nobody_sends_files_for_the_app_unless_told() -> None:
+    assert settings().x_accel is None and settings(UPLOADS_X_ACCEL="").x_accel is None

@@ -17,11 +17,13 @@ import pytest
 from engines.wire import PATIENCE, Visitor
 from support import LiveServer, require
 
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
 SERVERS: dict[str, list[str]] = {
     "granian": [sys.executable, "-m", "dropzone_app", "--port", "{port}", "--workers", "2"],
     "gunicorn": [
-        *(sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:{port}"),
-        *("--worker-class", "gthread", "--workers", "2", "--threads", "8", "dropzone_app:create_app()"),
+        *(sys.executable, "-m", "gunicorn", "--config", str(DEPLOY / "gunicorn.conf.py")),
+        *("--bind", "127.0.0.1:{port}"),
     ],
     "waitress": [
         *(sys.executable, "-m", "waitress", "--listen", "127.0.0.1:{port}", "--call"),
@@ -156,21 +158,33 @@ class Fleet:
         return self._stack.enter_context(nginx(self._factory.mktemp("nginx"), app, buffering=buffering))
 
 
-def nginx(folder: Path, app: LiveServer, *, buffering: bool = False) -> LiveServer:
-    """nginx in front of a server, configured as people are told to, but for ports and a handier limit."""
+def nginx(
+    folder: Path,
+    app: LiveServer,
+    *,
+    buffering: bool = False,
+    files: Path | None = None,
+    worker: str | None = None,
+) -> LiveServer:
+    """nginx in front of a server, configured as people are told to, but for ports and a handier limit.
+
+    `files`: where it takes the files to be that it sends itself, where that is not the app's own folder; `worker`: the
+    user that its workers are, in place of ours, where we are root.
+    """
     command = [require("nginx"), "-p", f"{folder}/", "-e", "stderr", "-c", f"{folder}/nginx.conf"]
     proxy = LiveServer(folder, command=command, start=False)
-    site = Path(__file__).with_name("nginx.conf").read_text()
+    site = (DEPLOY / "nginx.conf").read_text()
     for told, here in (
         ("listen 127.0.0.1:80;", f"listen 127.0.0.1:{proxy.port};"),
         ("proxy_pass http://127.0.0.1:5000;", f"proxy_pass {app.url};"),
+        ("alias /var/lib/dropzone_app/uploads/;", f"alias {files or app.folder / 'uploads'}/;"),
         ("client_max_body_size 6g;", f"client_max_body_size {NGINX_LIMIT};"),
         ("proxy_request_buffering off;", f"proxy_request_buffering {'on' if buffering else 'off'};"),
     ):
         assert site.count(told) == 1, told
         site = site.replace(told, here)
     # Only root can become somebody else, who could then not enter this folder.
-    user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
+    user = f"user {worker or getpass.getuser()};" if os.geteuid() == 0 else ""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     folders = "".join(f"{kind}_temp_path {kind}_temp;\n" for kind in kinds)
     (folder / "nginx.conf").write_text(
