@@ -275,6 +275,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_CHUNK_SIZE": "16 MiB",
     "UPLOADS_SWEEP_AGE": 24 * 3600,
     "UPLOADS_X_ACCEL": None,
+    "UPLOADS_DECODE": None,
     "UPLOADS_STRIP_METADATA": None,
     "UPLOADS_SVG": None,
     "UPLOADS_SCAN": None,

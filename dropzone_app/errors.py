@@ -55,6 +55,12 @@ MESSAGES: dict[str, Message] = {
         422,
         "the picture has {megapixels} megapixels ({size}); the limit is {limit} megapixels. Make it smaller.",
     ),
+    "undecodable": Message(
+        422, "the picture cannot be decoded: it is damaged, cut off or too large; choose another file."
+    ),
+    "not_decoded": Message(
+        503, "the picture could not be checked at the moment, and was not stored; try again later."
+    ),
     "damaged_picture": Message(
         422, "the picture is damaged, so that its metadata cannot be removed; choose another file."
     ),

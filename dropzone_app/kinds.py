@@ -35,8 +35,8 @@ class Kind:
     check: Structure | None = None
     #: Must decode as text.
     text: bool = False
-    #: Pillow's names of the decoders that may open it, where it is a picture.
-    decoders: tuple[str, ...] = ()
+    #: Pillow's name of the one decoder that may open it, where it is a picture.
+    decoder: str = ""
     #: The drawing that stands for it where there is no picture of it.
     icon: str = "file"
 
@@ -105,17 +105,15 @@ def _text(name: str, media_type: str, noun: str, check: Structure = texts.plain)
     return Kind(name, media_type, noun, check=check, text=True)
 
 
-_JPEG = Kind(
-    "JPEG", "image/jpeg", "a JPEG image", _begins(b"\xff\xd8\xff"), pictures.jpeg, decoders=("JPEG", "MPO")
-)
-_PNG = Kind("PNG", "image/png", "a PNG image", _begins(b"\x89PNG\r\n\x1a\n"), pictures.png, decoders=("PNG",))
-_GIF = Kind("GIF", "image/gif", "a GIF image", _begins(b"GIF87a", b"GIF89a"), pictures.gif, decoders=("GIF",))
-_WEBP = Kind("WebP", "image/webp", "a WebP image", _riff(b"WEBP"), pictures.webp, decoders=("WEBP",))
-_BMP = Kind("BMP", "image/bmp", "a BMP image", _begins(b"BM"), pictures.bmp, decoders=("BMP",))
+_JPEG = Kind("JPEG", "image/jpeg", "a JPEG image", _begins(b"\xff\xd8\xff"), pictures.jpeg, decoder="JPEG")
+_PNG = Kind("PNG", "image/png", "a PNG image", _begins(b"\x89PNG\r\n\x1a\n"), pictures.png, decoder="PNG")
+_GIF = Kind("GIF", "image/gif", "a GIF image", _begins(b"GIF87a", b"GIF89a"), pictures.gif, decoder="GIF")
+_WEBP = Kind("WebP", "image/webp", "a WebP image", _riff(b"WEBP"), pictures.webp, decoder="WEBP")
+_BMP = Kind("BMP", "image/bmp", "a BMP image", _begins(b"BM"), pictures.bmp, decoder="BMP")
 _TIFF_BEGINS = _begins(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_TIFF = Kind("TIFF", "image/tiff", "a TIFF image", _TIFF_BEGINS, pictures.tiff, decoders=("TIFF",))
-_AVIF = Kind("AVIF", "image/avif", "an AVIF image", _BRANDED, boxes.image("avif"), decoders=("AVIF",))
-_HEIC = Kind("HEIC", "image/heic", "a HEIC image", _BRANDED, boxes.image("heic", "heif"), decoders=("HEIF",))
+_TIFF = Kind("TIFF", "image/tiff", "a TIFF image", _TIFF_BEGINS, pictures.tiff, decoder="TIFF")
+_AVIF = Kind("AVIF", "image/avif", "an AVIF image", _BRANDED, boxes.image("avif"), decoder="AVIF")
+_HEIC = Kind("HEIC", "image/heic", "a HEIC image", _BRANDED, boxes.image("heic", "heif"), decoder="HEIF")
 _MP4 = Kind("MP4", "video/mp4", "an MP4 video", _MOVIE, boxes.movie("mp4", "m4a", "3gp"))
 _MPEG = Kind("MPEG", "video/mpeg", "an MPEG video", _begins(b"\0\0\1\xba", b"\0\0\1\xb3", b"\0\0\1\xb0"))
 _OGG = Kind("Ogg", "audio/ogg", "an Ogg file", _OGGS, media.ogg())

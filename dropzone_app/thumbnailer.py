@@ -1,8 +1,9 @@
 """One small picture of one picture, made in a process of its own: nothing of the package is imported here.
 
 ``python -I -S thumbnailer.py FORMAT EDGE PIXELS MEMORY SECONDS FOLDER…`` reads the picture from standard input and
-writes WebP to standard output. The limits are on this process, so that whatever a picture makes its decoder do ends
-here: bytes of memory, seconds of processor time, pixels, one format, no file written. FOLDER: where Pillow lies.
+writes WebP to standard output; with an EDGE of 0 it decodes all frames and writes nothing. The limits are on this
+process, so that whatever a picture makes its decoder do ends here: bytes of memory, seconds of processor time, pixels,
+one format, no file written. FOLDER: where Pillow lies.
 
 Exit 65 (EX_DATAERR of sysexits.h) where no picture can be made of it, 74 (EX_IOERR) where it cannot be read.
 """
@@ -47,13 +48,7 @@ def thumbnail(file: IO[bytes], form: str, edge: int, pixels: int) -> bytes:
     """WebP of the first frame, upright, in sRGB, at most ``edge`` pixels wide and high, with no metadata."""
     from PIL import Image, ImageOps
 
-    Image.MAX_IMAGE_PIXELS = pixels
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
-    if form == "HEIF":
-        from pillow_heif import register_heif_opener
-
-        register_heif_opener()
-    with Image.open(file, formats=[form]) as opened:
+    with _opened(file, form, pixels) as opened:
         picture = _plain(opened)
         # For JPEG this asks the decoder for an eighth, a quarter or half of the size (`draft`).
         picture.thumbnail((edge, edge), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -63,6 +58,31 @@ def thumbnail(file: IO[bytes], form: str, edge: int, pixels: int) -> bytes:
     out = io.BytesIO()
     picture.save(out, "WEBP", quality=75, method=4)
     return out.getvalue()
+
+
+def check(file: IO[bytes], form: str, pixels: int) -> bytes:
+    """Decode every frame, and make nothing of it."""
+    from PIL import ImageSequence
+
+    with _opened(file, form, pixels) as opened:
+        if opened.format == "JPEG":
+            # It is read to its end all the same, and takes a 64th of the memory. (Several in one file do not.)
+            opened.draft(None, (1, 1))
+        for frame in ImageSequence.Iterator(opened):
+            frame.load()
+    return b""
+
+
+def _opened(file: IO[bytes], form: str, pixels: int) -> Any:
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = pixels
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    if form == "HEIF":
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    return Image.open(file, formats=[form])
 
 
 def _plain(opened: Any) -> Any:
@@ -96,7 +116,8 @@ def main(arguments: list[str]) -> int:
     import PIL.Image  # noqa: F401  # where it is broken or missing, that is no fault of the picture
 
     try:
-        made = thumbnail(sys.stdin.buffer, form, int(edge), int(pixels))
+        file = sys.stdin.buffer
+        made = thumbnail(file, form, int(edge), int(pixels)) if int(edge) else check(file, form, int(pixels))
     except Exception as error:
         # Pillow's own are OSErrors too; those of the system have a number.
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

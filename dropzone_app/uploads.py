@@ -58,6 +58,7 @@ class UploadSet:
       nothing is said), "skip" it (the answer names the one that is there) or "refuse" it.
     - ``storage``: a URL or a storage of its own.
     - ``public``: whether anyone who knows a file's URL may read it.
+    - ``decode``: whether pictures are decoded to their end before they are stored, which finds damaged ones.
     - ``strip_metadata``: whether pictures lose EXIF, GPS, XMP, comments and previews, and are turned upright.
     - ``svg``: what becomes of SVG drawings where ``extensions`` name them: "refuse" them, "clean" them of scripts and
       foreign addresses, or keep them as they are, to be saved and never shown ("attachment", where nothing is said).
@@ -82,6 +83,7 @@ class UploadSet:
     duplicates: Duplicates
     storage: str | Storage | None
     public: bool
+    decode: bool
     strip_metadata: bool
     svg: Svg
     scan: Scanner | None
@@ -102,6 +104,7 @@ class UploadSet:
         duplicates: Duplicates | None = None,
         storage: str | Storage | None = None,
         public: bool | None = None,
+        decode: bool | None = None,
         strip_metadata: bool | None = None,
         svg: Svg | None = None,
         scan: str | None = None,
@@ -125,6 +128,7 @@ class UploadSet:
             "duplicates": duplicates,
             "storage": storage,
             "public": public,
+            "decode": decode,
             "strip_metadata": strip_metadata,
             "svg": svg,
             "scan": scan,
@@ -201,7 +205,14 @@ class UploadSet:
     @property
     def processing(self) -> Processing:
         """What is done with a part that passed its checks. SettingError where that needs what is not installed."""
-        return Processing(self.name, scan=self.scan, svg=self.svg, strip_metadata=self.strip_metadata)
+        return Processing(
+            self.name,
+            scan=self.scan,
+            svg=self.svg,
+            strip_metadata=self.strip_metadata,
+            decode=self.decode,
+            max_pixels=self.max_pixels,
+        )
 
     def key(self, part: Part, *, owner: str, path: str) -> str:
         """Where a part would like to lie in the storage; a taken key is numbered when it is reserved."""
@@ -318,6 +329,7 @@ OPTIONS: dict[str, Option] = {
     # UPLOADS_STORAGE is the one that all sets share who have none of their own.
     "storage": Option("STORAGE", _parse_storage, of_all=False),
     "public": Option("PUBLIC", parse_flag, False),
+    "decode": Option("DECODE", parse_flag, False),
     "strip_metadata": Option("STRIP_METADATA", parse_flag, False),
     "svg": Option("SVG", _one_of("refuse", "clean", "attachment"), "attachment"),
     "scan": Option("SCAN", Scanner.parse),

@@ -12,8 +12,9 @@ from corpus.cases import CASES, Case
 from flask import Flask
 
 from dropzone_app import ALL, UploadSet
-from dropzone_app.errors import MESSAGES
-from dropzone_app.kinds import PRESETS
+from dropzone_app.errors import MESSAGES, Rejected
+from dropzone_app.kinds import PRESETS, kind_of
+from dropzone_app.naming import extension_of
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,26 @@ def test_the_corpus_is_large_and_knows_every_kind() -> None:
     declared = {extension for preset in PRESETS.values() for extension in preset} - {"htm"}
     assert declared <= stored
     assert {case.verdict for case in CASES} >= {None, "other_kind", "not_the_kind", "cut_off", "bad_syntax"}
+
+
+@pytest.fixture(scope="module")
+def decoding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    folder = tmp_path_factory.mktemp("decoded")
+    app = make_app(folder, UploadSet("files", ALL, decode=True), UPLOADS_DURABLE=False)
+    yield app
+    site_of(app).records.close()
+
+
+PICTURES = [case for case in CASES if case.verdict is None and kind_of(extension_of(case.filename)).decoder]
+
+
+@pytest.mark.parametrize("case", PICTURES, ids=[f"{case.filename} {case.what}" for case in PICTURES])
+def test_a_picture_is_decoded_where_the_set_asks_for_it(decoding: Flask, case: Case) -> None:
+    answer = send(decoding, case)
+    if case.decoded is None:
+        assert answer.status_code == 201, answer.text
+    else:
+        assert answer.text == Rejected.because(case.decoded).sentence
 
 
 def test_a_batch_of_the_whole_corpus_keeps_exactly_the_good(tmp_path: Path) -> None:

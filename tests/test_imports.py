@@ -25,7 +25,8 @@ LAYERS = (
     {"storage", "checks"},
     {"naming", "dropzone", "processes"},
     {"kinds"},
-    {"content", "errors", "config", "thumbnailer"},
+    {"content", "errors", "config", "decoder"},
+    {"thumbnailer"},
 )
 
 # What only these may import: a module, or a folder and all in it. The first name that fits counts.

@@ -21,7 +21,7 @@ from PIL import Image, ImageCms
 from webclient import Visitor, assert_refused
 from werkzeug.test import TestResponse
 
-from dropzone_app import IMAGES, UploadSet, thumbnails
+from dropzone_app import IMAGES, UploadSet, decoder, thumbnails
 from dropzone_app.storage import LocalStorage
 
 pillow_heif.register_heif_opener()
@@ -292,7 +292,9 @@ def test_a_bomb_is_given_up_in_bounded_memory(tmp_path: Path, name: str) -> None
     script, bomb = tmp_path / "tell_memory.py", tmp_path / "bomb"
     script.write_text(TELL_MEMORY)
     bomb.write_bytes(make())
-    python, *flags, thumbnailer, _, edge, pixels, memory, seconds, folder = thumbnails.command(form)
+    python, *flags, thumbnailer, _, edge, pixels, memory, seconds, folder = decoder.command(
+        form, thumbnails.EDGE, thumbnails.MAX_PIXELS
+    )
     bounds = [form, edge, pixels, memory, seconds, folder]
     with bomb.open("rb") as file:
         child = subprocess.run(
@@ -301,14 +303,14 @@ def test_a_bomb_is_given_up_in_bounded_memory(tmp_path: Path, name: str) -> None
     assert child.returncode == 65
     assert child.stdout == b""
     # What is refused by its header costs little more than the interpreter.
-    most = thumbnails.MAX_MEMORY if "transparency" in name else 40 << 20
+    most = decoder.MAX_MEMORY if "transparency" in name else 40 << 20
     assert 0 < int(child.stderr.split()[-1]) * 1024 < most
 
 
 def test_a_picture_that_keeps_its_decoder_busy_is_given_up(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thumbnails, "MAX_SECONDS", 1)
+    monkeypatch.setattr(decoder, "MAX_SECONDS", 1)
     content = many_scans(1000)
     assert len(content) < 3_000_000
     assert_refused(asked(visitor, content), 404, NONE)
@@ -351,7 +353,7 @@ def test_a_decoder_that_crashes_is_not_asked_again_and_one_that_was_killed_is(
     script.write_text(f"import os\nos.kill(os.getpid(), {int(number)})")
     file = stored(visitor, encoded(picture(), "JPEG"))
     with monkeypatch.context() as patch:
-        patch.setattr(thumbnails.thumbnailer, "__file__", str(script))
+        patch.setattr(decoder.thumbnailer, "__file__", str(script))
         answer = visitor.get(file["thumbnail"])
         assert_refused(answer, status, NONE if status == 404 else LATER)
         assert answer.headers.get("Retry-After") == (None if status == 404 else "2")
@@ -364,7 +366,7 @@ def test_a_child_knows_nothing_of_the_servers_secrets(
     script = tmp_path / "tell.py"
     script.write_text(f"import os\nopen({str(tmp_path / 'told')!r}, 'w').write(repr(dict(os.environ)))")
     monkeypatch.setenv("FLASK_SECRET_KEY", "very secret")
-    monkeypatch.setattr(thumbnails.thumbnailer, "__file__", str(script))
+    monkeypatch.setattr(decoder.thumbnailer, "__file__", str(script))
     asked(visitor, encoded(picture(), "JPEG"))
     assert "secret" not in (tmp_path / "told").read_text().lower()
 
@@ -381,7 +383,7 @@ def test_only_pictures_have_one(visitor: Visitor) -> None:
 def test_without_pillow_there_is_none_and_all_else_works(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(thumbnails, "_folder_of", lambda package: None)
+    monkeypatch.setattr(decoder, "_folder_of", lambda package: None)
     file = stored(visitor, encoded(picture(), "JPEG"))
     assert file["thumbnail"] is None
     assert visitor.files() == [file]

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ..config import SettingError
+from ..config import MAX_PIXELS, SettingError
 from ..intake import Part
 from ..kinds import kind_of
 from ..storage import Storage
-from . import metadata, svg
+from . import decoding, metadata, svg
 from .scan import Scanner
 
 __all__ = ["Processing", "Scanner", "Svg"]
@@ -27,10 +27,15 @@ class Processing:
     scan: Scanner | None = None
     svg: Svg = "attachment"
     strip_metadata: bool = False
+    #: Whether pictures must decode to their end, and with how many pixels at most.
+    decode: bool = False
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         if self.svg == "clean":
             svg.check_cleaner(f"The upload set {self.name!r}: svg")
+        if self.decode:
+            decoding.check_available(f"The upload set {self.name!r}: decode")
         if self.strip_metadata:
             try:
                 import PIL  # noqa: F401
@@ -40,7 +45,7 @@ class Processing:
                 ) from None
 
     def __bool__(self) -> bool:
-        return self.scan is not None or self.svg == "clean" or self.strip_metadata
+        return self.scan is not None or self.svg == "clean" or self.strip_metadata or self.decode
 
     def run(self, part: Part, storage: Storage) -> None:
         """Do the steps to a part. Rejected where one of them refuses it; OSError where the storage fails."""
@@ -48,6 +53,9 @@ class Processing:
             # First, and what arrived: nothing of ours has yet read a file that may be made to harm what reads it.
             with part.open() as file:
                 self.scan.scan(file)
+        if self.decode and (form := kind_of(part.extension).decoder):
+            with part.open() as file:
+                decoding.decode(file, form, self.max_pixels)
         if self.svg == "clean" and part.extension == "svg":
             with part.open() as file:
                 _replace(part, storage, [svg.clean(file, part.size)])

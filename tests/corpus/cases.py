@@ -94,7 +94,6 @@ def _good() -> list[Case]:
             "picture.png",
             "of Apple's tools",
             f.png(4, 4, f.png_chunk(b"CgBI", b"\x50\0\x20\6")),
-            decoded="undecodable",
         ),
         Case("picture.gif", "still", picture("GIF", "P")),
         Case("picture.gif", "that moves", picture("GIF", "P", frames=4, duration=50)),
