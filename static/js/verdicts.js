@@ -15,6 +15,9 @@ const LOST = new Set([408, 425, 502, 504]);
 /** Refusals of a file that arrived as another than it was announced. */
 const ALTERED = ["size_differs", "digest_differs"];
 
+/** What the server could not look at just now: other parts of the same request may have been refused for good. */
+const LATER = ["not_scanned", "not_decoded"];
+
 /**
  * What to do about an answer as a whole, before each part gets its verdict:
  *
@@ -62,7 +65,8 @@ export function verdicts(answer, parts, words = {}) {
   const judge = (said) => {
     if (says(words, "uuid_busy", said)) return { state: "failed", sentence: said, busy: true };
     if (ALTERED.some((code) => says(words, code, said))) return { state: "failed", sentence: said, altered: true };
-    return { state: curable(answer) ? "failed" : "refused", sentence: said };
+    const later = curable(answer) || LATER.some((code) => says(words, code, said));
+    return { state: later ? "failed" : "refused", sentence: said };
   };
   if (answer.perPart && parts.length > 1 && text !== "") return byLine(text, judge, parts, say);
   const verdict = judge(text);

@@ -194,3 +194,21 @@ test("a file that another request is just storing is neither refused nor told, a
     ],
   );
 });
+
+test("a file that could not be scanned just now may come again, also beside one that was refused for good", () => {
+  const messages = {
+    not_scanned: "the file could not be scanned for viruses at the moment, and was not stored; try again later.",
+  };
+  const given = perPart(
+    [
+      'file[0] "a.png": the file could not be scanned for viruses at the moment, and was not stored; try again later.',
+      'file[1] "b.exe": .exe files are not accepted here. Accepted: PNG.',
+      "The other file was stored.",
+    ],
+    { status: 422 },
+  );
+  assert.deepEqual(
+    verdicts(given, PARTS, { messages }).map(({ state }) => state),
+    ["failed", "refused", "stored"],
+  );
+});
