@@ -285,7 +285,9 @@ def _storages(settings: Settings, sets: tuple[UploadSet, ...]) -> dict[str, Stor
     """The storages of an app: everyone's under "", and those of sets that have one of their own."""
 
     def opened(url: str, setting: str) -> Storage:
-        return open_storage(url, durable=settings.durable, digest=settings.digest, setting=setting)
+        return open_storage(
+            url, durable=settings.durable, digest=settings.digest, staging=settings.staging, setting=setting
+        )
 
     storages = {"": opened(settings.storage, "UPLOADS_STORAGE")}
     for upload_set in sets:

@@ -17,7 +17,7 @@ from .errors import Rejected
 from .intake import Part, receive_part
 from .kinds import kind_of
 from .naming import display_path, extension_of, shown
-from .records import STORED, Record, new_id, now
+from .records import COMMITTING, STORED, Record, new_id, now
 from .storage import StagedFile
 from .uploads import Site, UploadSet
 
@@ -260,7 +260,9 @@ class Batch:
             uuid=entry.uuid,
             filename=filename,
             path=entry.path,
-            key=self._set.key(part, owner=self._owner, path=entry.path),
+            key=self._storage.unused_key(
+                self._set.key(part, owner=self._owner, path=entry.path), part.staged.size
+            ),
             storage=self._set.name if self._set.name in self._site.storages else "",
             size=part.staged.size,
             type=kind_of(extension_of(filename)).media_type,
@@ -294,7 +296,7 @@ class Batch:
         """The stored file of a request that came first with this uuid. Rejected while that is not decided."""
         deadline = time.monotonic() + TWIN_PATIENCE
         found: Record | None = twin
-        while found is not None and found.state != STORED and time.monotonic() < deadline:
+        while found is not None and found.state == COMMITTING and time.monotonic() < deadline:
             time.sleep(0.02)
             found = self._records.reserved_or_stored(twin.id)
         if found is None or found.state != STORED:

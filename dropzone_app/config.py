@@ -134,6 +134,8 @@ class Settings:
     """The settings of one app, read and checked once, at start."""
 
     storage: str
+    #: The folder where files wait, in ``.staging``, that go to a storage on another machine.
+    staging: str
     database: str
     #: Whether an answer waits until disk and database have the bytes (fsync).
     durable: bool
@@ -172,6 +174,7 @@ class Settings:
             raise SettingError("UPLOADS_X_ACCEL is for files in a folder; UPLOADS_STORAGE is none.")
         return cls(
             storage=str(config["UPLOADS_STORAGE"]),
+            staging=parse_folder("UPLOADS_STAGING", config["UPLOADS_STAGING"]),
             database=str(config["UPLOADS_DATABASE"]),
             durable=parse_flag("UPLOADS_DURABLE", config["UPLOADS_DURABLE"]),
             digest=digest == "sha256",
@@ -263,6 +266,7 @@ FIELDS = ("uuid", "size", "sha256", "path")
 #: What holds where nothing is set. Paths are relative to the folder the app is started in.
 DEFAULTS: dict[str, Any] = {
     "UPLOADS_STORAGE": "file:uploads",
+    "UPLOADS_STAGING": "instance",
     "UPLOADS_DATABASE": "sqlite:///instance/app.sqlite",
     "UPLOADS_DURABLE": True,
     "UPLOADS_DIGEST": "sha256",

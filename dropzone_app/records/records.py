@@ -249,9 +249,7 @@ class Records:
         with self._write() as connection:
             # Where a lost connection's commit is not decided yet, this waits for it.
             connection.execute(
-                update(_files)
-                .where(_files.c.id.in_(ids), _files.c.state == COMMITTING)
-                .values(state=UNDOING, process=this_process())
+                update(_files).where(_files.c.id.in_(ids), _files.c.state == COMMITTING).values(_undoing())
             )
             return _states(connection, ids)
 
@@ -273,7 +271,7 @@ class Records:
             if claimed:
                 ids = [{"claimed": record.id} for record in claimed]
                 claim = update(_files).where(_files.c.id == bindparam("claimed"))
-                connection.execute(claim.values(state=UNDOING, process=this_process()), ids)
+                connection.execute(claim.values(_undoing()), ids)
             return claimed
 
     def abandoned(self) -> list[Record]:
@@ -372,7 +370,7 @@ class Records:
             row = connection.execute(
                 update(_files)
                 .where(_files.c.id == id, _files.c.owner == owner, _files.c.state == STORED)
-                .values(state=UNDOING, process=this_process(), mark=None, uuid=id)
+                .values({**_undoing(), "mark": None})
                 .returning(*_files.c)
             )
             found = row.mappings().first()
@@ -403,6 +401,11 @@ class Records:
                 )
             ).first()
             return {"id": id, "created": found.created, **json.loads(found.report)} if found else None
+
+
+def _undoing() -> dict[str, Any]:
+    """What makes a row one that is being undone: it stands in the way of no other upload, however long that takes."""
+    return {"state": UNDOING, "process": this_process(), "uuid": _files.c.id, "once": False}
 
 
 def _states(connection: Connection, ids: Sequence[str]) -> dict[str, str]:

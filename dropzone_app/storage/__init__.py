@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -59,6 +60,12 @@ class Storage(Protocol):
     def stage(self) -> StagedFile:
         """Where the bytes of a part go as they arrive."""
 
+    def unused_key(self, key: str, size: int) -> str:
+        """The key to reserve for a file of ``size`` that would like to have ``key``.
+
+        It has a random part where a commit of such a file could replace what lies there.
+        """
+
     def commit(self, staged: StagedFile, key: str) -> str:
         """Make all bytes visible under the returned key, or nothing.
 
@@ -73,10 +80,16 @@ class Storage(Protocol):
         """The bytes, seekable. FileNotFoundError when absent."""
 
     def delete(self, key: str, mark: str | None = None) -> None:
-        """Remove; silent when absent. With ``mark``, only the very file that was staged with it."""
+        """Remove; silent when absent. With ``mark``, only the very file that was staged with it.
 
-    def url(self, key: str, *, filename: str, expires: int) -> str | None:
-        """Where a client may fetch the bytes itself for ``expires`` seconds; None: the app serves them."""
+        OSError also while such a file may yet come to lie there.
+        """
+
+    def url(self, key: str, *, disposition: str, type: str, expires: int) -> str | None:
+        """Where a client may fetch the bytes itself for ``expires`` seconds, with this Content-Disposition and type.
+
+        None: the app serves them.
+        """
 
     def check(self) -> None:
         """OSError unless bytes can be written now."""
@@ -133,16 +146,38 @@ class ChunkStorage(Storage, Protocol):
         """Those that are on their way."""
 
 
+#: Where URLs of each scheme are opened, by ``open_url``: the module, imported when it is used, and the extra it needs.
+SCHEMES: dict[str, tuple[str, str]] = {
+    "file": (".local", ""),
+    "s3": (".s3", "s3"),
+}
+
+
 def open_storage(
-    url: str, *, durable: bool = True, digest: bool = True, setting: str = "UPLOADS_STORAGE"
+    url: str,
+    *,
+    durable: bool = True,
+    digest: bool = True,
+    staging: str | Path = "instance",
+    setting: str = "UPLOADS_STORAGE",
 ) -> Storage:
-    """The storage behind ``file:uploads``. SettingError names ``setting`` for a URL that nobody knows, or no use."""
-    scheme, _, rest = url.partition(":")
-    if scheme == "file" and rest and "\0" not in rest:
-        try:
-            return LocalStorage(rest, durable=durable, digest=digest)
-        except OSError as error:
-            raise SettingError(
-                f"{setting}: {Path(rest).absolute()} cannot be written: {error.strerror}."
-            ) from error
-    raise SettingError(f"{setting} must be a URL such as 'file:uploads'; it is {url!r}.")
+    """The storage behind ``file:uploads`` or ``s3://bucket``. SettingError names ``setting`` for a URL of no use.
+
+    ``staging``: the folder of this machine where files wait, in ``.staging``, that are on their way elsewhere.
+    """
+    scheme = url.partition(":")[0]
+    if scheme not in SCHEMES:
+        raise SettingError(f"{setting} must be a URL such as 'file:uploads'; it is {url!r}.")
+    module, extra = SCHEMES[scheme]
+    try:
+        opener = import_module(module, __package__)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("dropzone_app"):
+            raise
+        raise SettingError(
+            f"{setting} is {scheme}:, and {error.name} is not installed; run `pip install 'dropzone_app[{extra}]'`."
+        ) from error
+    storage: Storage = opener.open_url(
+        url, setting=setting, durable=durable, digest=digest, staging=Path(staging)
+    )
+    return storage

@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from ..config import SettingError
 from .chunks import ChunkFolder
+from .keys import STAGING, THUMBNAILS, check_id, check_key, is_id
 from .staged import Journal, StagedFile, is_old, left_over, mark_of, start_writeback
 
-# What no key may have, looked for between slashes: empty, "." and ".." segments, a dot in front of all, "\\", NUL.
-_UNSAFE = re.compile(r"//|/\.\.?/|^/\.|[\\\0]")
 
-_ID = re.compile("[0-9a-f]{32}")
-
-#: All of ours in the root that is no stored file.
-STAGING = ".staging"
-THUMBNAILS = ".thumbnails"
+def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Path) -> LocalStorage:
+    """The storage of ``file:uploads``; it stages in itself. SettingError where the folder cannot be used."""
+    root = url.partition(":")[2]
+    if not root or "\0" in root:
+        raise SettingError(f"{setting} must be a URL such as 'file:uploads'; it is {url!r}.")
+    try:
+        return LocalStorage(root, durable=durable, digest=digest)
+    except OSError as error:
+        raise SettingError(
+            f"{setting}: {Path(root).absolute()} cannot be written: {error.strerror}."
+        ) from error
 
 
 class LocalStorage:
@@ -69,6 +74,9 @@ class LocalStorage:
         if self._shared:
             return StagedFile(self.root, digest=self._digest, mode=0o666, named=self._staging)
         return StagedFile(self._staging, digest=self._digest)
+
+    def unused_key(self, key: str, size: int) -> str:
+        return key
 
     def commit(self, staged: StagedFile, key: str) -> str:
         path = self._path(key)
@@ -138,7 +146,7 @@ class LocalStorage:
             if mark is None or mark == mark_of(os.lstat(path)):
                 Path(path).unlink()
 
-    def url(self, key: str, *, filename: str, expires: int) -> str | None:
+    def url(self, key: str, *, disposition: str, type: str, expires: int) -> str | None:
         return None
 
     def check(self) -> None:
@@ -174,9 +182,7 @@ class LocalStorage:
 
     def _path(self, key: str) -> str:
         """Where ``key`` lies. ValueError for one that would leave the root or enter what is ours."""
-        if _UNSAFE.search(f"/{key}/"):
-            raise ValueError("not a key of this storage")
-        return f"{self._prefix}{key}"
+        return f"{self._prefix}{check_key(key)}"
 
 
 class LocalThumbnails:
@@ -210,12 +216,10 @@ class LocalThumbnails:
 
     def ids(self) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
-            yield from (entry.name for entry in entries if _ID.fullmatch(entry.name))
+            yield from (entry.name for entry in entries if is_id(entry.name))
 
     def _path(self, id: str) -> Path:
-        if not _ID.fullmatch(id):
-            raise ValueError("not the id of a record")
-        return self._folder / id
+        return self._folder / check_id(id)
 
 
 def _sync_folder(folder: str | Path) -> None:

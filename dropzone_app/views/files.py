@@ -21,6 +21,8 @@ from .base import owner, page, site, tell
 #: Files on one page of the list.
 PAGE = 50
 _BUFFER = 1 << 20
+#: Seconds that a storage's own address of a file works: as long as it takes to begin.
+ELSEWHERE = 300
 
 #: What a browser may show in place: nothing that can hold a script. The rest is offered for saving.
 _INLINE = re.compile(
@@ -83,8 +85,13 @@ def file(id: str, filename: str) -> Response:
     if record.filename != filename:
         raise Rejected.because("unknown_file")
     inline = bool(_INLINE.fullmatch(record.type)) and "download" not in request.args
+    disposition = _disposition("inline" if inline else "attachment", record.filename)
     try:
-        opened = site().keeper(record).open(record.key)
+        keeper = site().keeper(record)
+        elsewhere = keeper.url(record.key, disposition=disposition, type=record.type, expires=ELSEWHERE)
+        if elsewhere:
+            return _redirect(elsewhere)
+        opened = keeper.open(record.key)
     except FileNotFoundError:
         current_app.logger.exception("the bytes of a record are gone")
         raise Rejected.because("unknown_file") from None
@@ -95,7 +102,7 @@ def file(id: str, filename: str) -> Response:
     )
     response.call_on_close(opened.close)
     headers = response.headers
-    headers["Content-Disposition"] = _disposition("inline" if inline else "attachment", record.filename)
+    headers["Content-Disposition"] = disposition
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Content-Security-Policy"] = (
         "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; "
@@ -122,6 +129,15 @@ def file(id: str, filename: str) -> Response:
     except BaseException:
         opened.close()
         raise
+    return response
+
+
+def _redirect(url: str) -> Response:
+    """To where the storage itself gives the bytes to who has the URL; it is nobody else's to keep."""
+    response = security.CookielessResponse(status=302)
+    response.location = url
+    response.headers["Cache-Control"] = "private, no-store"
+    response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 

@@ -1,0 +1,555 @@
+"""Files in a bucket of S3, or of a store that speaks as S3 does: staged in a folder here, put when they are committed.
+
+A small file is one put that refuses a taken key (``If-None-Match: *``, RFC 9110, 13.1.2) and carries its Content-MD5
+(RFC 1864), which every store compares; not every one compares newer checksums. A big file is a multipart upload. Not
+every store refuses a taken key when that is completed, so its key is one that nobody else can have.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import difflib
+import errno
+import hashlib
+import io
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+)
+
+from ..config import SettingError, parse_flag
+from ..naming import numbered
+from .chunks import ChunkFolder
+from .keys import STAGING, THUMBNAILS, check_id, check_key, is_id
+from .local import LocalStorage
+from .staged import StagedFile
+
+#: Bytes of a part; what has more is put in parts. A store takes 10,000 of them, of 5 MiB at least.
+PART = 16 << 20
+MAX_PARTS = 10_000
+#: Parts of one file, and small files of one batch, that are on their way at once.
+AT_ONCE = 8
+#: Bytes of a whole name in the bucket. What :func:`numbered` adds has to fit as well.
+MAX_NAME_BYTES = 1024
+_NUMBER_BYTES = 32
+#: Tries of one request, and seconds a store may be silent in each of them.
+TRIES = 3
+TIMEOUT = 20.0
+#: Seconds after which a store begins no request any more that was signed so long ago (AWS, Signature Version 4).
+SIGNATURE_LIFETIME = 15 * 60
+#: Bytes that are fetched when a file is opened, and at most at a time from then on.
+_FIRST_READ = 64 << 10
+_LONGEST_READ = 16 << 20
+
+_READ = 1 << 20
+_OPTIONS = ("endpoint_url", "region", "addressing", "presigned", "timeout")
+_TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
+_ABSENT = {"404", "NoSuchKey"}
+_ERRNO = {"QuotaExceeded": errno.EDQUOT, "InvalidRange": errno.ERANGE}
+
+
+def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Path) -> S3Storage:
+    """The storage of ``s3://bucket/prefix?endpoint_url=…``. SettingError says what of it cannot be used."""
+    try:
+        split = urlsplit(url)
+        prefix = unquote(split.path).strip("/")
+        if prefix:
+            check_key(prefix)
+    except ValueError:
+        raise SettingError(f"{setting} must be a URL such as 's3://bucket/prefix'.") from None
+    if "@" in split.netloc:
+        # The value is not shown: what stands before the @ is a secret.
+        raise SettingError(
+            f"{setting} must name the bucket alone; keys go where boto3 looks for them, such as AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY in the environment."
+        )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", split.netloc):
+        raise SettingError(f"{setting} must name a bucket, 's3://bucket/prefix'; it is {url!r}.")
+    options = dict(parse_qsl(split.query, keep_blank_values=True))
+    for name in options.keys() - set(_OPTIONS):
+        near = difflib.get_close_matches(name, _OPTIONS, 1, 0)[0]
+        raise SettingError(f"{setting}: {name!r} is no option of s3://; did you mean {near}?")
+    try:
+        timeout = float(options.get("timeout", TIMEOUT))
+        if not 0 < timeout <= 3600:
+            raise ValueError
+    except ValueError:
+        raise SettingError(
+            f"{setting}: timeout must be the seconds that the store may be silent, such as 20; "
+            f"it is {options['timeout']!r}."
+        ) from None
+    endpoint = options.get("endpoint_url")
+    addressing = options.get("addressing", "path" if endpoint else "auto")
+    if addressing not in {"path", "virtual", "auto"}:
+        raise SettingError(f"{setting}: addressing must be path or virtual; it is {addressing!r}.")
+    presigned = parse_flag(f"{setting}: presigned", options.get("presigned", "false"))
+    config = Config(
+        signature_version="s3v4",
+        connect_timeout=min(5.0, timeout),
+        read_timeout=timeout,
+        retries={"mode": "standard", "total_max_attempts": TRIES},
+        max_pool_connections=64,
+        # Some stores know no other checksum than Content-MD5, and refuse or ignore it.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": addressing},
+    )
+
+    def connect() -> Any:
+        # A session of its own: the one of boto3 is not to be shared by threads.
+        session = boto3.session.Session()
+        if session.get_credentials() is None:
+            raise SettingError(
+                f"{setting} is s3://, and there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or give them in another way that boto3 knows."
+            )
+        return session.client("s3", endpoint_url=endpoint, region_name=options.get("region"), config=config)
+
+    try:
+        local = LocalStorage(staging, durable=False, digest=digest)
+        return S3Storage(connect, split.netloc, prefix, local=local, presigned=presigned)
+    except OSError as error:
+        raise SettingError(f"UPLOADS_STAGING: {staging} cannot be written: {error.strerror}.") from error
+    except (BotoCoreError, ValueError) as error:
+        raise SettingError(f"{setting}: boto3 cannot use it: {error}.") from error
+
+
+class S3Storage:
+    """A bucket, or what lies below a prefix in it. Nothing is asked of the store before it is used."""
+
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        bucket: str,
+        prefix: str = "",
+        *,
+        local: LocalStorage,
+        presigned: bool = False,
+    ) -> None:
+        """``connect`` makes a boto3 client; ``local`` is where files are staged; ``presigned``: :meth:`url` gives URLs."""
+        self.bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._local = local
+        self._presigned = presigned
+        self._connect = connect
+        self._clients: dict[int, Any] = {}
+        self._lost = _Lost()
+        # Puts that the store may yet carry out, although nobody waits for them: until when, and whether one looked.
+        self._unsettled: dict[str, tuple[float, bool]] = {}
+        # Now, and not with the first request: it tells of missing credentials.
+        assert self.client
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self._prefix}".rstrip("/")
+
+    @property
+    def thumbnails(self) -> S3Thumbnails:
+        return S3Thumbnails(self)
+
+    @property
+    def chunks(self) -> ChunkFolder:
+        """Files that arrive in chunks: in the staging folder of this machine."""
+        return self._local.chunks
+
+    def stage(self) -> StagedFile:
+        return self._local.stage()
+
+    def unused_key(self, key: str, size: int) -> str:
+        check_key(key)
+        if size > PART:
+            key = numbered(key, secrets.token_hex(8))
+        while "/" in key and len(f"{self._prefix}{key}".encode()) > MAX_NAME_BYTES - _NUMBER_BYTES:
+            folder, _, name = key.rpartition("/")
+            key = f"{folder.rpartition('/')[0]}/{name}".lstrip("/")
+        return key
+
+    def commit(self, staged: StagedFile, key: str) -> str:
+        if staged.size > PART:
+            self._put_parts(staged, self.name_of(key))
+        else:
+            self._put(staged, self.name_of(key))
+        return key
+
+    def _put(self, staged: StagedFile, name: str) -> None:
+        content = _Slice(staged, 0, staged.size)
+        self._lost.begin()
+        try:
+            self.ask(
+                "put_object",
+                name,
+                Body=content,
+                ContentMD5=content.md5(),
+                Metadata={"mark": staged.mark},
+                IfNoneMatch="*",
+            )
+        except FileExistsError:
+            # Our own, where the answer to the first try was lost.
+            if not self._lost.any or self._mark_at(name) != staged.mark:
+                raise
+        except OSError:
+            if self._lost.any:
+                self._unsettled[name] = time.monotonic() + SIGNATURE_LIFETIME, False
+            raise
+
+    def _put_parts(self, staged: StagedFile, name: str) -> None:
+        if self._mark_at(name) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        id = self.ask("create_multipart_upload", name, Metadata={"mark": staged.mark})["UploadId"]
+        length = max(PART, -(-staged.size // MAX_PARTS))
+        starts = range(0, staged.size, length)
+
+        def put(number: int) -> dict[str, Any]:
+            content = _Slice(staged, starts[number], min(length, staged.size - starts[number]))
+            etag = self.ask(
+                "upload_part",
+                name,
+                UploadId=id,
+                PartNumber=number + 1,
+                Body=content,
+                ContentMD5=content.md5(),
+            )["ETag"]
+            return {"PartNumber": number + 1, "ETag": etag}
+
+        try:
+            parts = at_once(put, range(len(starts)))
+            self.ask(
+                "complete_multipart_upload",
+                name,
+                UploadId=id,
+                MultipartUpload={"Parts": parts},
+                IfNoneMatch="*",
+            )
+            # The answer may come without anything that tells what was made of the parts.
+            size = self.ask("head_object", name)["ContentLength"]
+            if size != staged.size:
+                raise OSError(errno.EIO, f"the store made {size} bytes of {staged.size}")
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.ask("abort_multipart_upload", name, UploadId=id)
+            raise
+
+    def sync(self, committed: Iterable[tuple[StagedFile, str]]) -> None:
+        """A store answers when it has the bytes for good."""
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BufferedReader(_S3File(self, self.name_of(key)), _FIRST_READ)
+
+    def delete(self, key: str, mark: str | None = None) -> None:
+        name = self.name_of(key)
+        if mark is None:
+            self.ask("delete_object", name)
+            return
+        until, looked = self._unsettled.get(name, (0.0, True))
+        unsettled = time.monotonic() < until
+        if not (unsettled and looked):
+            self._abort_uploads(name)
+            found = self._mark_at(name)
+            if found == mark:
+                self.ask("delete_object", name)
+            unsettled = unsettled and found is None
+        if unsettled:
+            # A store that hangs may carry out what it was asked for when it wakes up.
+            self._unsettled[name] = until, True
+            raise OSError(errno.EAGAIN, "a put of this file may yet be carried out")
+        self._unsettled.pop(name, None)
+
+    def _abort_uploads(self, name: str) -> None:
+        """Abort what was begun under a key that a reservation of ours has for itself."""
+        pages = self.client.get_paginator("list_multipart_uploads")
+        with failures():
+            for page in pages.paginate(Bucket=self.bucket, Prefix=name):
+                for upload in page.get("Uploads", ()):
+                    if upload["Key"] == name:
+                        with contextlib.suppress(FileNotFoundError):
+                            self.ask("abort_multipart_upload", name, UploadId=upload["UploadId"])
+
+    def _mark_at(self, name: str) -> str | None:
+        """The mark of what lies there, "" where it has none; None where nothing does."""
+        try:
+            return str(self.ask("head_object", name)["Metadata"].get("mark", ""))
+        except FileNotFoundError:
+            return None
+
+    def url(self, key: str, *, disposition: str, type: str, expires: int) -> str | None:
+        if not self._presigned:
+            return None
+        asked = {
+            "Bucket": self.bucket,
+            "Key": self.name_of(key),
+            "ResponseContentDisposition": disposition,
+            "ResponseContentType": type,
+            "ResponseCacheControl": "private, no-store",
+        }
+        with failures():
+            url: str = self.client.generate_presigned_url("get_object", asked, ExpiresIn=expires)
+        return url
+
+    def check(self) -> None:
+        self._local.check()
+        probe = f"{self._prefix}{STAGING}/check"
+        # Once it is there each one is refused. A store that takes a second one would let one file replace another.
+        for _ in range(2):
+            try:
+                self.ask("put_object", probe, Body=b"", IfNoneMatch="*")
+            except FileExistsError:
+                return
+        raise OSError(errno.ENOTSUP, "the store does not know If-None-Match, and would replace files")
+
+    def clear_left_overs(self) -> None:
+        self._local.clear_left_overs()
+
+    # ---- what is asked of the store
+
+    @property
+    def client(self) -> Any:
+        """The client of this process: a forked one must not go on with the connections of its parent."""
+        pid = os.getpid()
+        if pid not in self._clients:
+            client = self._connect()
+            client.meta.events.register("needs-retry.s3.PutObject", self._lost.note)
+            self._clients = {pid: client}
+        return self._clients[pid]
+
+    def name_of(self, key: str) -> str:
+        """What ``key`` is called in the bucket. ValueError for one that would leave the prefix or enter what is ours."""
+        return self._prefix + check_key(key)
+
+    def thumbnail_name(self, id: str = "") -> str:
+        """What the thumbnail of ``id`` is called in the bucket, or the beginning of all of them."""
+        return f"{self._prefix}{THUMBNAILS}/{id}"
+
+    def ask(self, operation: str, name: str, **more: Any) -> Any:
+        """The store's answer; what it refuses or does not answer is an OSError."""
+        with failures():
+            return getattr(self.client, operation)(Bucket=self.bucket, Key=name, **more)
+
+
+class _Lost(threading.local):
+    """Whether a try of this thread's request reached the store, perhaps, and got no answer."""
+
+    any = False
+
+    def begin(self) -> None:
+        self.any = False
+
+    def note(self, caught_exception: Exception | None = None, **_: object) -> None:
+        """What boto3 tells after each try."""
+        never_sent = (ConnectTimeoutError, EndpointConnectionError)
+        self.any = self.any or (caught_exception is not None and not isinstance(caught_exception, never_sent))
+
+
+class S3Thumbnails:
+    """The thumbnails of an :class:`S3Storage`: an object for each, below the same prefix."""
+
+    def __init__(self, storage: S3Storage) -> None:
+        self._storage = storage
+
+    def get(self, id: str) -> bytes | None:
+        try:
+            answer = self._storage.ask("get_object", self._name(id))
+        except FileNotFoundError:
+            return None
+        with failures(), contextlib.closing(answer["Body"]) as body:
+            content: bytes = body.read()
+            return content
+
+    def put(self, id: str, content: bytes) -> None:
+        self._storage.ask("put_object", self._name(id), Body=content, ContentMD5=_md5([content]))
+
+    def delete(self, id: str) -> None:
+        self._storage.ask("delete_object", self._name(id))
+
+    def ids(self) -> Iterator[str]:
+        prefix = self._storage.thumbnail_name()
+        pages = self._storage.client.get_paginator("list_objects_v2")
+        with failures():
+            for page in pages.paginate(Bucket=self._storage.bucket, Prefix=prefix):
+                names = (entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ()))
+                yield from filter(is_id, names)
+
+    def _name(self, id: str) -> str:
+        return self._storage.thumbnail_name(check_id(id))
+
+
+class _S3File(io.RawIOBase):
+    """An object, fetched in pieces that grow while it is read in order; all of them of one version of it.
+
+    The first piece comes with the opening: a small file needs no second request, and is not lost to who deletes it.
+    """
+
+    def __init__(self, storage: S3Storage, name: str) -> None:
+        self._storage = storage
+        self._name = name
+        self._at = 0
+        self._head, self._etag, self._size = self._first_piece()
+        # The piece that is on its way, where its next byte stands in the file, and how long the next one is.
+        self._piece: Any = None
+        self._piece_at = 0
+        self._length = 4 * _FIRST_READ
+
+    def _first_piece(self) -> tuple[bytes, str, int]:
+        try:
+            answer = self._storage.ask("get_object", self._name, Range=f"bytes=0-{_FIRST_READ - 1}")
+        except OSError as error:
+            # RFC 9110, 14.1.2: no range lies in nothing.
+            if error.errno != errno.ERANGE:
+                raise
+            return b"", "", 0
+        with failures(), contextlib.closing(answer["Body"]) as body:
+            return body.read(), answer["ETag"], int(answer["ContentRange"].rpartition("/")[2])
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        if at < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._at = at
+        return at
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self._size - self._at)
+        if wanted <= 0:
+            return 0
+        data = self._head[self._at : self._at + wanted] or self._read(wanted)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def _read(self, wanted: int) -> bytes:
+        for tries_left in reversed(range(TRIES)):
+            try:
+                if self._piece is None or self._piece_at != self._at:
+                    self._fetch()
+                with failures():
+                    data: bytes = self._piece.read(wanted)
+                if data:
+                    self._piece_at += len(data)
+                    return data
+                # The piece has ended; there is more of the file.
+                self._drop()
+            except Unanswered:
+                # What was read so far is right, and the rest can be asked for.
+                self._drop()
+                if not tries_left:
+                    raise
+        raise OSError(errno.EIO, "the store sent less than it has")
+
+    def _fetch(self) -> None:
+        self._drop()
+        last = min(self._at + self._length, self._size) - 1
+        try:
+            answer = self._storage.ask(
+                "get_object", self._name, Range=f"bytes={self._at}-{last}", IfMatch=self._etag
+            )
+        except FileExistsError:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from None
+        self._piece, self._piece_at = answer["Body"], self._at
+        self._length = min(2 * self._length, _LONGEST_READ)
+
+    def _drop(self) -> None:
+        if self._piece is not None:
+            self._piece.close()
+            self._piece = None
+
+    def close(self) -> None:
+        if not self.closed:
+            self._drop()
+        super().close()
+
+
+class _Slice(io.RawIOBase):
+    """Some of the bytes of a staged file, to be sent: read in any thread, and again where a request is repeated."""
+
+    def __init__(self, staged: StagedFile, start: int, length: int) -> None:
+        self._fd = staged.fileno()
+        self._start, self._length = start, length
+        self._at = 0
+
+    def md5(self) -> str:
+        """Their Content-MD5."""
+        pieces = _md5(iter(lambda: self.read(_READ) or b"", b""))
+        self.seek(0)
+        return pieces
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self._length - self._at)
+        if wanted <= 0:
+            return 0
+        found = os.preadv(self._fd, [memoryview(buffer)[:wanted]], self._start + self._at)
+        self._at += found
+        return found
+
+
+class Unanswered(OSError):
+    """The store did not answer in time, or not to the end."""
+
+
+@contextlib.contextmanager
+def failures() -> Iterator[None]:
+    """What fails in boto3 as the OSError that it is. Its text has no key, address or secret."""
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _ABSENT:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+        if code in _TAKEN:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        raise OSError(_ERRNO.get(code, errno.EIO), f"{error.operation_name}: {code}") from error
+    except BotoCoreError as error:
+        raise Unanswered(errno.EHOSTUNREACH, type(error).__name__) from error
+
+
+def at_once(work: Callable[[int], Any], numbers: Iterable[int]) -> list[Any]:
+    """``work`` for each number, some at once. Where one fails, those begun are waited for, and no other begins."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        begun = [pool.submit(work, number) for number in numbers]
+        try:
+            return [future.result() for future in begun]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _md5(pieces: Iterable[bytes]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for piece in pieces:
+        digest.update(piece)
+    return base64.b64encode(digest.digest()).decode()
