@@ -18,7 +18,7 @@ from .intake import Part, receive_part
 from .kinds import kind_of
 from .naming import display_path, extension_of, shown
 from .records import COMMITTING, STORED, Record, new_id, now
-from .storage import StagedFile
+from .storage import StagedFile, together
 from .uploads import Site, UploadSet
 
 #: Other keys that are tried where a file lies at one, or at a folder of one: each folder may need a number.
@@ -193,8 +193,7 @@ class Batch:
                 self._take_back(put)
                 self._refuse_the_others()
                 return
-            committed = [(self._link(entry), entry.record.key) for entry in put if entry.record]
-            self._storage.sync(committed)
+            self._storage.sync(together(self._link, put, self._storage.at_once))
             if put:
                 self._records.store([entry.record.id for entry in put if entry.record])
         except BaseException:
@@ -274,7 +273,7 @@ class Batch:
             arrived_sha256=part.arrived_sha256 if replaced else None,
         )
 
-    def _link(self, entry: _Entry) -> StagedFile:
+    def _link(self, entry: _Entry) -> tuple[StagedFile, str]:
         assert entry.part.staged and entry.record
         for _ in range(_REKEYS):
             try:
@@ -285,7 +284,7 @@ class Batch:
                 entry.record = self._records.rekey(entry.record, str(taken.filename or ""))
         else:
             self._storage.commit(entry.part.staged, entry.record.key)
-        return entry.part.staged
+        return entry.part.staged, entry.record.key
 
     def _take_back(self, put: list[_Entry]) -> None:
         """Undo a commit that failed half-way. What cannot be undone now the site keeps in mind."""

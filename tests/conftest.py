@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from engines.postgresql import PostgreSQL
+from engines.rgw import KEYS, RADOSGateway
 from hypothesis import settings
 from support import LiveServer, is_loopback, missing
 
@@ -55,6 +56,20 @@ def postgresql() -> Iterator[PostgreSQL]:
     """One PostgreSQL for the whole run, started when the first test asks for it."""
     with PostgreSQL() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _rgw() -> Iterator[RADOSGateway]:
+    with RADOSGateway() as server:
+        yield server
+
+
+@pytest.fixture
+def rgw(_rgw: RADOSGateway, monkeypatch: pytest.MonkeyPatch) -> RADOSGateway:
+    """One S3 store for the whole run, started when the first test asks for it; its keys are in the environment."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return _rgw
 
 
 @pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.engines)])

@@ -11,6 +11,7 @@ from ..config import SettingError
 from .chunks import ChunkWriter, Damaged, JoinedFile
 from .local import LocalStorage
 from .staged import StagedFile
+from .together import together
 
 __all__ = [
     "ChunkStorage",
@@ -24,6 +25,7 @@ __all__ = [
     "Sweepable",
     "Thumbnails",
     "open_storage",
+    "together",
 ]
 
 
@@ -57,6 +59,10 @@ class Storage(Protocol):
         None: elsewhere, because the place is not ours alone.
         """
 
+    @property
+    def at_once(self) -> int:
+        """How many files of one batch are best committed at a time."""
+
     def stage(self) -> StagedFile:
         """Where the bytes of a part go as they arrive."""
 
@@ -85,7 +91,7 @@ class Storage(Protocol):
         OSError also while such a file may yet come to lie there.
         """
 
-    def url(self, key: str, *, disposition: str, type: str, expires: int) -> str | None:
+    def url(self, key: str, *, disposition: str, media_type: str, expires: int) -> str | None:
         """Where a client may fetch the bytes itself for ``expires`` seconds, with this Content-Disposition and type.
 
         None: the app serves them.

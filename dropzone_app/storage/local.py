@@ -31,6 +31,8 @@ def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Pa
 class LocalStorage:
     """A folder. Keys are paths relative to it, with ``/`` between their segments."""
 
+    at_once = 1
+
     def __init__(
         self, root: str | Path, *, durable: bool = True, digest: bool = True, shared: bool = False
     ) -> None:
@@ -146,7 +148,7 @@ class LocalStorage:
             if mark is None or mark == mark_of(os.lstat(path)):
                 Path(path).unlink()
 
-    def url(self, key: str, *, disposition: str, type: str, expires: int) -> str | None:
+    def url(self, key: str, *, disposition: str, media_type: str, expires: int) -> str | None:
         return None
 
     def check(self) -> None:

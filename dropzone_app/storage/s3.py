@@ -19,7 +19,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -39,12 +38,14 @@ from .chunks import ChunkFolder
 from .keys import STAGING, THUMBNAILS, check_id, check_key, is_id
 from .local import LocalStorage
 from .staged import StagedFile
+from .together import together
 
 #: Bytes of a part; what has more is put in parts. A store takes 10,000 of them, of 5 MiB at least.
 PART = 16 << 20
 MAX_PARTS = 10_000
-#: Parts of one file, and small files of one batch, that are on their way at once.
-AT_ONCE = 8
+#: Parts of one file, and files of one batch, that are on their way at once.
+PARTS_AT_ONCE = 4
+FILES_AT_ONCE = 8
 #: Bytes of a whole name in the bucket. What :func:`numbered` adds has to fit as well.
 MAX_NAME_BYTES = 1024
 _NUMBER_BYTES = 32
@@ -133,6 +134,8 @@ def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Pa
 class S3Storage:
     """A bucket, or what lies below a prefix in it. Nothing is asked of the store before it is used."""
 
+    at_once = FILES_AT_ONCE
+
     def __init__(
         self,
         connect: Callable[[], Any],
@@ -142,7 +145,7 @@ class S3Storage:
         local: LocalStorage,
         presigned: bool = False,
     ) -> None:
-        """``connect`` makes a boto3 client; ``local`` is where files are staged; ``presigned``: :meth:`url` gives URLs."""
+        """``connect`` makes a boto3 client, files are staged in ``local``; ``presigned``: :meth:`url` gives URLs."""
         self.bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._local = local
@@ -227,7 +230,7 @@ class S3Storage:
             return {"PartNumber": number + 1, "ETag": etag}
 
         try:
-            parts = at_once(put, range(len(starts)))
+            parts = together(put, range(len(starts)), PARTS_AT_ONCE)
             self.ask(
                 "complete_multipart_upload",
                 name,
@@ -286,14 +289,14 @@ class S3Storage:
         except FileNotFoundError:
             return None
 
-    def url(self, key: str, *, disposition: str, type: str, expires: int) -> str | None:
+    def url(self, key: str, *, disposition: str, media_type: str, expires: int) -> str | None:
         if not self._presigned:
             return None
         asked = {
             "Bucket": self.bucket,
             "Key": self.name_of(key),
             "ResponseContentDisposition": disposition,
-            "ResponseContentType": type,
+            "ResponseContentType": media_type,
             "ResponseCacheControl": "private, no-store",
         }
         with failures():
@@ -327,7 +330,7 @@ class S3Storage:
         return self._clients[pid]
 
     def name_of(self, key: str) -> str:
-        """What ``key`` is called in the bucket. ValueError for one that would leave the prefix or enter what is ours."""
+        """What ``key`` is called in the bucket. ValueError for what is no key."""
         return self._prefix + check_key(key)
 
     def thumbnail_name(self, id: str = "") -> str:
@@ -535,17 +538,6 @@ def failures() -> Iterator[None]:
         raise OSError(_ERRNO.get(code, errno.EIO), f"{error.operation_name}: {code}") from error
     except BotoCoreError as error:
         raise Unanswered(errno.EHOSTUNREACH, type(error).__name__) from error
-
-
-def at_once(work: Callable[[int], Any], numbers: Iterable[int]) -> list[Any]:
-    """``work`` for each number, some at once. Where one fails, those begun are waited for, and no other begins."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        begun = [pool.submit(work, number) for number in numbers]
-        try:
-            return [future.result() for future in begun]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _md5(pieces: Iterable[bytes]) -> str:

@@ -88,7 +88,7 @@ def file(id: str, filename: str) -> Response:
     disposition = _disposition("inline" if inline else "attachment", record.filename)
     try:
         keeper = site().keeper(record)
-        elsewhere = keeper.url(record.key, disposition=disposition, type=record.type, expires=ELSEWHERE)
+        elsewhere = keeper.url(record.key, disposition=disposition, media_type=record.type, expires=ELSEWHERE)
         if elsewhere:
             return _redirect(elsewhere)
         opened = keeper.open(record.key)

@@ -91,9 +91,9 @@ class RADOSGateway:
         )
         self._run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap)
         self._run("ceph-mon", "-i", "a")
-        self._run("ceph", "osd", "new", osd)
+        self._ask_monitor("osd", "new", osd)
         self._run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
-        self._run("ceph", "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
+        self._ask_monitor("osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
         self._run("ceph-osd", "-i", "0")
         self.start_gateway()
         keys = ("--access-key=test", "--secret-key=testsecret")
@@ -112,6 +112,17 @@ class RADOSGateway:
             )
             printed.seek(0)
             assert done.returncode == 0, printed.read().decode(errors="replace")
+
+    def _ask_monitor(self, *arguments: str) -> None:
+        # One that has just begun refuses now and then to say what it can be asked.
+        for attempt in range(10):
+            try:
+                self._run("ceph", *arguments)
+                return
+            except AssertionError:
+                if attempt == 9:
+                    raise
+                time.sleep(0.5)
 
     def admin(self, *arguments: str) -> None:
         """What only who runs the gateway may do."""
