@@ -42,6 +42,9 @@ KNOWN_TO = {
     "sqlalchemy.exc": {"records", "batch", "chunked", "views"},
     "sqlalchemy": {"records"},
     "alembic": {"records"},
+    # Imported by nobody who stores files elsewhere.
+    "boto3": {"storage/s3"},
+    "botocore": {"storage/s3"},
 }
 
 

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -146,16 +146,15 @@ class RADOSGateway:
         """End it at once; what it had stored is there when it is started again."""
         _end(self._gateway)
 
-    @contextlib.contextmanager
-    def silent(self) -> Iterator[None]:
-        """It takes connections, and says nothing to them before the block ends."""
+    def stop_gateway(self) -> None:
+        """Have it take connections, and say nothing to them."""
         os.kill(self._gateway, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self._gateway, signal.SIGCONT)
 
-    @property
+    def continue_gateway(self) -> None:
+        """Let it go on, with all it has been asked meanwhile."""
+        os.kill(self._gateway, signal.SIGCONT)
+
+    @cached_property
     def client(self) -> Any:
         """A client that asks past the app."""
         return boto3.session.Session().client(
@@ -172,6 +171,18 @@ class RADOSGateway:
         more = "".join(f"&{name}={quote(value)}" for name, value in options.items())
         return f"s3://{BUCKET}/{secrets.token_hex(6)}?endpoint_url={self.endpoint}{more}"
 
+    def lying(self, url: str) -> dict[str, int]:
+        """All that lies there, asked past the app: size by key."""
+        prefix = _prefix_of(url)
+        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        return {entry["Key"].removeprefix(prefix): entry["Size"] for entry in found}
+
+    def unfinished(self, url: str) -> list[str]:
+        """The keys of multipart uploads that were begun there and neither completed nor aborted."""
+        prefix = _prefix_of(url)
+        found = self.client.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix).get("Uploads", [])
+        return [entry["Key"].removeprefix(prefix) for entry in found]
+
     def __enter__(self) -> Self:
         try:
             self.start()
@@ -185,6 +196,10 @@ class RADOSGateway:
         for path in (self.folder / "run").glob("*.pid"):
             _end(int(path.read_text()))
         shutil.rmtree(self.folder)
+
+
+def _prefix_of(url: str) -> str:
+    return url.partition("?")[0].removeprefix(f"s3://{BUCKET}/") + "/"
 
 
 def _end(pid: int) -> None:

@@ -45,17 +45,11 @@ class TestContract(StorageContract):
 
 
 def lying(rgw: RADOSGateway, storage: S3Storage) -> dict[str, int]:
-    """All that lies below the storage's prefix, asked past the app: size by key."""
-    prefix = storage.name_of("x").removesuffix("x")
-    found = rgw.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-    return {entry["Key"].removeprefix(prefix): entry["Size"] for entry in found}
+    return rgw.lying(str(storage))
 
 
 def unfinished(rgw: RADOSGateway, storage: S3Storage) -> list[str]:
-    """The keys of multipart uploads that were begun and neither completed nor aborted."""
-    prefix = storage.name_of("x").removesuffix("x")
-    found = rgw.client.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix).get("Uploads", [])
-    return [entry["Key"].removeprefix(prefix) for entry in found]
+    return rgw.unfinished(str(storage))
 
 
 # ---- big files
@@ -287,11 +281,14 @@ def test_a_store_that_is_down_is_an_os_error_and_heals(impatient: S3Storage, rgw
 
 def test_what_a_store_does_when_it_wakes_up_is_taken_back(impatient: S3Storage, rgw: RADOSGateway) -> None:
     staged = staged_with(impatient, b"too late")
-    with rgw.silent():
+    rgw.stop_gateway()
+    try:
         with pytest.raises(s3.Unanswered):
             impatient.commit(staged, "a.bin")
         with pytest.raises(s3.Unanswered):
             impatient.delete("a.bin", staged.mark)
+    finally:
+        rgw.continue_gateway()
     deadline = time.monotonic() + 30
     while not exists(impatient, "a.bin"):
         assert time.monotonic() < deadline, "what was sent is carried out, after all"

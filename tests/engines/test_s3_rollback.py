@@ -1,0 +1,78 @@
+"""S3: nothing half stays, whatever fails; also a store that really hangs or ends in the middle."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from contract_rollback import PARTS, Moment, RollbackContract, Visitor, files, hold
+from core import make_app, site_of
+from engines.rgw import RADOSGateway
+from flask import Flask
+
+from dropzone_app import UploadSet
+from dropzone_app.storage import s3
+
+
+class S3:
+    """A place in the bucket, staged for in a folder."""
+
+    def __init__(self, rgw: RADOSGateway, folder: Path) -> None:
+        self.rgw = rgw
+        self._folder = folder
+        self._url = rgw.empty(timeout="1")
+
+    def app(self, *sets: UploadSet) -> Flask:
+        return make_app(
+            self._folder, *sets, UPLOADS_STORAGE=self._url, UPLOADS_STAGING=str(self._folder / "staging")
+        )
+
+    def lying(self) -> dict[str, int]:
+        staged = {
+            path.name: path.stat().st_size for path in (self._folder / "staging").rglob("*") if path.is_file()
+        }
+        assert self.rgw.unfinished(self._url) == []
+        return staged | self.rgw.lying(self._url)
+
+
+@pytest.fixture
+def backend(rgw: RADOSGateway, tmp_path: Path) -> S3:
+    return S3(rgw, tmp_path)
+
+
+class TestContract(RollbackContract):
+    @pytest.mark.parametrize("call", [1, 3])
+    @pytest.mark.parametrize("how", ["hangs", "ends"])
+    def test_a_store_that_fails_in_the_middle_has_nothing_of_it_when_it_is_back(
+        self, backend: S3, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, how: str, call: int
+    ) -> None:
+        monkeypatch.setattr(s3, "SIGNATURE_LIFETIME", 10)
+        app, rgw = backend.app(files()), backend.rgw
+        stop, go_on = {
+            "hangs": (rgw.stop_gateway, rgw.continue_gateway),
+            "ends": (rgw.kill_gateway, rgw.start_gateway),
+        }[how]
+        with monkeypatch.context() as patch:
+            hold(patch, app, Moment("link", "before", call), once(stop))
+            answer = visitor.send(app)
+        try:
+            assert answer.status_code == 503, answer.text
+            assert visitor.files(app) == {}
+        finally:
+            go_on()
+        # The same again, at once: nothing that is still to be undone stands in its way.
+        assert visitor.send(app).status_code == 201
+        stored = visitor.files(app)
+        assert sorted(stored.values()) == sorted(len(content) for _, content in PARTS)
+        deadline = time.monotonic() + 30
+        while site_of(app)._unfinished:
+            assert time.monotonic() < deadline, "what was to be undone is undone"
+            time.sleep(0.2)
+            assert visitor.send(app, ("more.txt", b"more"), uuid=f"{time.monotonic_ns()}").status_code == 201
+        self.assert_only(backend, app, visitor, visitor.files(app))
+
+
+def once(do: Callable[[], None]) -> Callable[[], None]:
+    """It, where it is asked for the first time."""
+    left = [do]
+    return lambda: left.pop()() if left else None
