@@ -27,7 +27,7 @@ install: .venv/installed $(VENDOR)/dropzone-min.js ## Set up .venv/ and Dropzone
 	@:
 
 ##@ Change it
-.PHONY: lint format check test screenshots bench
+.PHONY: lint format check test screenshots bench bench-s3
 lint: .venv/dev node_modules/dev ## Style, types of Python and JavaScript
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
@@ -49,6 +49,9 @@ screenshots: .venv/dev install test-programs ## Picture the page in its states i
 bench: .venv/dev install ## Measure uploads against the plain Flask way
 	$(VENV)/python benchmarks/upload.py
 	$(VENV)/python benchmarks/save.py
+
+bench-s3: .venv/dev install test-programs ## Measure uploads that end in S3 against boto3's own
+	$(VENV)/python benchmarks/s3.py
 
 ##@ The phases of `make test`
 .PHONY: test-unit test-js test-browser test-engines test-faults test-large check-wheel check-without-node

@@ -1,6 +1,8 @@
 """The local storage, by the contract of every storage and by what only a folder can show."""
 
+import configparser
 import errno
+import importlib
 import os
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from core import forbid_tmpfile, held, visible
 from support import missing
 
 from dropzone_app import SettingError
-from dropzone_app.storage import LocalStorage, StagedFile, open_storage, staged
+from dropzone_app.storage import SCHEMES, LocalStorage, StagedFile, open_storage, staged
 from dropzone_app.storage.staged import Journal
 
 FAILURES = [errno.ENOSPC, errno.EIO, errno.EDQUOT]
@@ -337,7 +339,12 @@ def test_a_storage_is_opened_by_its_url(tmp_path: Path, monkeypatch: pytest.Monk
     made = open_storage("file:here", durable=False, digest=False)
     assert isinstance(made, LocalStorage)
     assert (made.root, made.durable) == (tmp_path / "here", False)
-    assert open_storage(f"file:{tmp_path}/there").url("a.bin", filename="a.bin", expires=60) is None
+    assert (
+        open_storage(f"file:{tmp_path}/there").url(
+            "a.bin", disposition="inline", media_type="text/plain", expires=60
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize("url", ["", "uploads", "file:", "s4://bucket", "http://x"])
@@ -351,3 +358,12 @@ def test_a_staged_file_is_of_the_storages_own_file_system(storage: LocalStorage)
     assert isinstance(ours, StagedFile)
     assert os.fstat(ours.fileno()).st_dev == storage.root.stat().st_dev
     ours.close()
+
+
+@pytest.mark.parametrize(("scheme", "row"), SCHEMES.items())
+def test_a_storage_is_one_file_one_extra_and_one_row(scheme: str, row: tuple[str, str]) -> None:
+    module, extra = row
+    assert callable(importlib.import_module(module, "dropzone_app.storage").open_url)
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).parents[1] / "setup.cfg")
+    assert not extra or extra in config["options.extras_require"]

@@ -96,8 +96,9 @@ def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Pa
             f"it is {options['timeout']!r}."
         ) from None
     endpoint = options.get("endpoint_url")
-    addressing = options.get("addressing", "path" if endpoint else "auto")
-    if addressing not in {"path", "virtual", "auto"}:
+    # Amazon's certificate is for names without dots. With "auto" boto3 presigns for no region.
+    addressing = options.get("addressing", "path" if endpoint or "." in split.netloc else "virtual")
+    if addressing not in {"path", "virtual"}:
         raise SettingError(f"{setting}: addressing must be path or virtual; it is {addressing!r}.")
     presigned = parse_flag(f"{setting}: presigned", options.get("presigned", "false"))
     config = Config(

@@ -177,6 +177,12 @@ class RADOSGateway:
         found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
         return {entry["Key"].removeprefix(prefix): entry["Size"] for entry in found}
 
+    def remove(self, url: str) -> None:
+        """Remove all that lies there, and give its memory back."""
+        for key in self.lying(url):
+            self.client.delete_object(Bucket=BUCKET, Key=_prefix_of(url) + key)
+        self.admin("gc", "process", "--include-all")
+
     def unfinished(self, url: str) -> list[str]:
         """The keys of multipart uploads that were begun there and neither completed nor aborted."""
         prefix = _prefix_of(url)
