@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import os
 import re
 import string
@@ -435,12 +436,18 @@ class Site:
             states = self.records.withdraw([record.id for record in left])
             failure: OSError | None = None
             gone: list[str] = []
+            silent: set[str] = set()
             for record in left:
+                if record.storage in silent:
+                    # One time-out is enough for somebody who waits for an answer, or for the start.
+                    continue
                 try:
                     self._remove(record, states.get(record.id))
                     gone.append(record.id)
                 except OSError as error:
                     failure = error
+                    if error.errno == errno.EHOSTUNREACH:
+                        silent.add(record.storage)
             self.records.release(gone)
             for id in gone:
                 del self._unfinished[id]

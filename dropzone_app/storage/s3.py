@@ -61,7 +61,7 @@ _LONGEST_READ = 16 << 20
 _READ = 1 << 20
 _OPTIONS = ("endpoint_url", "region", "addressing", "presigned", "timeout")
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
-_ABSENT = {"404", "NoSuchKey"}
+_ABSENT = {"404", "NoSuchKey", "NoSuchUpload"}
 _ERRNO = {"QuotaExceeded": errno.EDQUOT, "InvalidRange": errno.ERANGE}
 
 
@@ -485,7 +485,7 @@ class _S3File(io.RawIOBase):
         super().close()
 
 
-class _Slice(io.RawIOBase):
+class _Slice:
     """Some of the bytes of a staged file, to be sent: read in any thread, and again where a request is repeated."""
 
     def __init__(self, staged: StagedFile, start: int, length: int) -> None:
@@ -495,15 +495,9 @@ class _Slice(io.RawIOBase):
 
     def md5(self) -> str:
         """Their Content-MD5."""
-        pieces = _md5(iter(lambda: self.read(_READ) or b"", b""))
+        digest = _md5(iter(lambda: self.read(_READ), b""))
         self.seek(0)
-        return pieces
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
+        return digest
 
     def tell(self) -> int:
         return self._at
@@ -512,13 +506,11 @@ class _Slice(io.RawIOBase):
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
         return self._at
 
-    def readinto(self, buffer: Any) -> int:
-        wanted = min(len(buffer), self._length - self._at)
-        if wanted <= 0:
-            return 0
-        found = os.preadv(self._fd, [memoryview(buffer)[:wanted]], self._start + self._at)
-        self._at += found
-        return found
+    def read(self, size: int = -1) -> bytes:
+        left = self._length - self._at
+        data = os.pread(self._fd, left if size < 0 else min(size, left), self._start + self._at)
+        self._at += len(data)
+        return data
 
 
 class Unanswered(OSError):
