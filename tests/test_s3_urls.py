@@ -96,7 +96,9 @@ def test_without_credentials_the_start_says_where_they_are_looked_for(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(SettingError, match="there are no credentials; set AWS_ACCESS_KEY_ID"):
+    with pytest.raises(
+        SettingError, match=r"^UPLOADS_STORAGE is s3://, and there are no credentials; set AWS_ACCESS_KEY_ID"
+    ):
         open_storage("s3://bucket", staging=tmp_path)
 
 

@@ -128,6 +128,8 @@ def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Pa
         return S3Storage(connect, split.netloc, prefix, local=local, presigned=presigned)
     except OSError as error:
         raise SettingError(f"UPLOADS_STAGING: {staging} cannot be written: {error.strerror}.") from error
+    except SettingError:
+        raise
     except (BotoCoreError, ValueError) as error:
         raise SettingError(f"{setting}: boto3 cannot use it: {error}.") from error
 
