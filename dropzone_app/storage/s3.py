@@ -320,6 +320,19 @@ class S3Storage:
     def clear_left_overs(self) -> None:
         self._local.clear_left_overs()
 
+    def left_overs(self, age: float, *, remove: bool) -> Iterator[tuple[str, int]]:
+        return self._local.left_overs(age, remove=remove)
+
+    def keys(self) -> Iterator[tuple[str, int]]:
+        for name, size in self.listed(self._prefix):
+            key = name.removeprefix(self._prefix)
+            # As in a folder, what begins with a dot is ours.
+            if not key.startswith("."):
+                yield key, size
+
+    def has(self, key: str) -> bool:
+        return self._mark_at(self.name_of(key)) is not None
+
     # ---- what is asked of the store
 
     @property
@@ -339,6 +352,13 @@ class S3Storage:
     def thumbnail_name(self, id: str = "") -> str:
         """What the thumbnail of ``id`` is called in the bucket, or the beginning of all of them."""
         return f"{self._prefix}{THUMBNAILS}/{id}"
+
+    def listed(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """(name, bytes) of all in the bucket whose name begins so."""
+        pages = self.client.get_paginator("list_objects_v2")
+        with failures():
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+                yield from ((entry["Key"], entry["Size"]) for entry in page.get("Contents", ()))
 
     def ask(self, operation: str, name: str, **more: Any) -> Any:
         """The store's answer; what it refuses or does not answer is an OSError."""
@@ -383,11 +403,8 @@ class S3Thumbnails:
 
     def ids(self) -> Iterator[str]:
         prefix = self._storage.thumbnail_name()
-        pages = self._storage.client.get_paginator("list_objects_v2")
-        with failures():
-            for page in pages.paginate(Bucket=self._storage.bucket, Prefix=prefix):
-                names = (entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ()))
-                yield from filter(is_id, names)
+        names = (name.removeprefix(prefix) for name, _ in self._storage.listed(prefix))
+        yield from filter(is_id, names)
 
     def _name(self, id: str) -> str:
         return self._storage.thumbnail_name(check_id(id))

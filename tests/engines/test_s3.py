@@ -12,7 +12,7 @@ import pytest
 from contract_storage import StorageContract, content_of, exists, put, staged_with
 from engines.rgw import BUCKET, RADOSGateway
 
-from dropzone_app.storage import open_storage, s3
+from dropzone_app.storage import Sweepable, open_storage, s3
 from dropzone_app.storage.s3 import PART, S3Storage
 
 Open = Callable[..., S3Storage]
@@ -133,6 +133,16 @@ def test_what_a_dead_process_had_begun_is_aborted_when_it_is_taken_back(
         rgw.client.create_multipart_upload(Bucket=BUCKET, Key=storage.name_of(name))
     storage.delete(key, big.mark)
     assert unfinished(rgw, storage) == [f"{key}x"], "only its own"
+
+
+def test_all_files_are_told_and_nothing_of_ours(storage: S3Storage) -> None:
+    storage.check()
+    storage.thumbnails.put("0" * 32, b"small")
+    put(storage, "a.txt", b"hello")
+    put(storage, "Ф/b c.txt", b"")
+    assert isinstance(storage, Sweepable)
+    assert sorted(storage.keys()) == [("a.txt", 5), ("Ф/b c.txt", 0)]
+    assert (storage.has("a.txt"), storage.has("b.txt"), storage.has("Ф")) == (True, False, False)
 
 
 # ---- what arrives
