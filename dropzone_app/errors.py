@@ -132,6 +132,8 @@ MESSAGES: dict[str, Message] = {
     "wrong_field": Message(
         400, 'The file field "{field}" is not known here; name it "{name}" or "{name}[0]".'
     ),
+    # Of a form of the host's own, whose other fields are not ours to speak of.
+    "empty_field": Message(400, 'No file arrived in the field "{field}"; choose one and send it again.'),
     "too_many_parts": Message(
         413,
         "Too many files in one request: the limit is {limit}, and nothing was stored; send fewer at a time.",

@@ -19,12 +19,13 @@ from werkzeug.datastructures import FileStorage
 from wtforms import ValidationError
 
 from .checks import Rules, Screening, check_counts
+from .config import SettingError
 from .content import Opener
 from .errors import Rejected
 from .intake import Part
 from .naming import display_name, shown
 from .uploads import UploadSet
-from .views.base import site
+from .views.base import site_with
 
 _CHUNK = 1 << 20
 
@@ -37,10 +38,12 @@ class UploadAllowed:
     """
 
     def __init__(self, upload_set: UploadSet) -> None:
+        if not isinstance(upload_set, UploadSet):
+            raise SettingError(f"A field for uploads takes the upload set itself; it got {upload_set!r}.")
         self.upload_set = upload_set
 
     def __call__(self, form: Any, field: Any) -> None:
-        rules = site().rules[self.upload_set.name]
+        rules = site_with(self.upload_set).rules[self.upload_set.name]
         files = field.data if isinstance(field.data, list | tuple) else [field.data]
         files = [file for file in files if isinstance(file, FileStorage) and file.filename]
         sentences, sizes = [], []
@@ -89,5 +92,5 @@ class UploadField(MultipleFileField):  # type: ignore[misc]  # Flask-WTF ships n
 
     def __call__(self, **attributes: Any) -> Any:
         """The input, with the extensions that the set accepts."""
-        attributes.setdefault("accept", site().rules[self.upload_set.name].accept)
+        attributes.setdefault("accept", site_with(self.upload_set).rules[self.upload_set.name].accept)
         return super().__call__(**attributes)

@@ -144,6 +144,9 @@ class UploadSet:
         self.checks = functions
         self._declared: UploadSet | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
     @property
     def declared(self) -> UploadSet:
         """The set as it was declared, of one that :meth:`configured` made of it."""
@@ -272,6 +275,12 @@ def _parse_folder(where: str, value: object) -> str | Callable[[Part], str]:
         return value
     if not isinstance(value, str):
         raise SettingError(f"{where} must be a path or a function of a staged part; it is {value!r}.")
+    # It is a name in the storage, whatever that is; a folder of this machine is what a storage of its own is for.
+    if value.startswith("/") or re.search(r"[\\\0]|^[A-Za-z]:", value) or {".", ".."} & set(value.split("/")):
+        raise SettingError(
+            f"{where} must be a path in the storage, such as 'albums/{{date}}'; it is {value!r}. "
+            "Another folder of this machine is a storage, such as 'file:/srv/photos'."
+        )
     try:
         # Anything after a name in braces (an attribute, an index, a format) is more than the name.
         plain = all(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask, jsonify, render_template_string, request
@@ -14,7 +15,7 @@ from werkzeug.test import TestResponse
 from werkzeug.wrappers import Response
 from wtforms import StringField
 
-from dropzone_app import IMAGES, Uploads, UploadSet
+from dropzone_app import IMAGES, VIDEO, SettingError, Uploads, UploadSet
 from dropzone_app.forms import UploadField
 
 photos = UploadSet("photos", IMAGES, max_file_size="1 KB", max_parts=3)
@@ -73,6 +74,22 @@ def test_one_bad_file_is_told_by_its_sentence_alone(tmp_path: Path) -> None:
 def test_too_many_files_are_told(tmp_path: Path) -> None:
     text = visitor(tmp_path).post(encode(*[("photos", f"{n}.png", PNG) for n in range(4)]), "/album").text
     assert "Too many files in one request: the limit is 3" in text
+
+
+def test_a_field_wants_a_set_of_the_app(tmp_path: Path) -> None:
+    def shown(upload_set: Any) -> str:
+        form = type("Form", (FlaskForm,), {"files": UploadField("Files", upload_set)})
+        return str(form().files())
+
+    with visitor(tmp_path).app.test_request_context():
+        assert "accept=" in shown(photos)
+        for wrong in "photos", None, IMAGES:
+            with pytest.raises(SettingError, match="takes the upload set itself; it got"):
+                shown(wrong)
+        # One of the same name is another set.
+        for foreign in UploadSet("photos", IMAGES), UploadSet("videos", VIDEO):
+            with pytest.raises(RuntimeError, match="is not one of this app's"):
+                shown(foreign)
 
 
 def test_an_empty_field_is_for_the_other_validators(tmp_path: Path) -> None:

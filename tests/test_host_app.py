@@ -103,6 +103,10 @@ def test_the_owner_is_whoever_the_app_says(make: Callable[..., Flask], tmp_path:
     assert_refused(second.get(file["url"]), 404)
     assert_refused(nobody.get("/files"), 401)
     assert_refused(nobody.post(encode(("file", "a.png", PNG))), 401)
+    # Who has an empty name has none: all of them would share their files.
+    with nobody.client.session_transaction() as kept:
+        kept["user"] = ""
+    assert_refused(nobody.get("/files"), 401)
     assert stored_names(tmp_path) == ["a.png"]
 
 
@@ -142,6 +146,20 @@ def test_several_zones_on_one_page_bring_the_assets_once(make: Callable[..., Fla
     # The next page has them again.
     with app.test_request_context():
         assert "dropzone-min.js" in uploads.zone("photos")
+
+
+def test_a_set_that_has_two_zones_on_a_page_has_an_id_for_each(make: Callable[..., Flask]) -> None:
+    app = make()
+    Uploads(app, UploadSet("photos", ["png"]), UploadSet("notes", ["txt"]))
+    with app.test_request_context():
+        text = render_template_string(
+            "{{ uploads.zone('photos') }}{{ uploads.zone() }}{{ uploads.zone('notes') }}"
+        )
+    assert re.findall(r'id="(uploads-[^"]+)"', text) == [
+        "uploads-photos",
+        "uploads-photos-2",
+        "uploads-notes",
+    ]
 
 
 @pytest.mark.parametrize(

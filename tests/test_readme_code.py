@@ -93,11 +93,14 @@ def test_a_view_of_ones_own_receives_what_its_zone_sends(
     }
     with pasted(tmp_path, check + given + view, **names) as space:
         visitor = Visitor(space["app"])
-        assert 'action="/album"' in visitor.get("/album").text
-        body = encode(("photos[0]", "a.png", PNG), ("photos[1]", "b.jpg", JPEG))
+        page = visitor.get("/album").text
+        assert 'action="/album"' in page
+        field = re.search('type="file" name="([^"]+)"', page)
+        assert field
+        body = encode((f"{field[1]}[0]", "a.png", PNG), (f"{field[1]}[1]", "b.jpg", JPEG))
         assert visitor.post(body, "/album").status_code == 400
         answer = visitor.post(body, "/album", {"X-CSRFToken": visitor.token()})
-    assert answer.text == 'photos[1] "b.jpg": PNG only!\nThe other file was stored.'
+    assert answer.text == 'file[1] "b.jpg": PNG only!\nThe other file was stored.'
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("a.png Record(") and printed[1:] == ["b.jpg PNG only!"]
 

@@ -242,6 +242,12 @@ def test_the_body_limit_has_room_for_the_largest_file_of_any_set(tmp_path: Path)
         ({"folder": "{owner[0]}"}, "may hold {owner}, {date} and {path} only"),
         ({"folder": "{owner!r}"}, "may hold {owner}, {date} and {path} only"),
         ({"folder": "{date:>99}"}, "may hold {owner}, {date} and {path} only"),
+        ({"folder": "/srv/photos"}, "folder must be a path in the storage, such as 'albums/{date}'"),
+        ({"folder": "../photos"}, "folder must be a path in the storage"),
+        ({"folder": "albums/../../photos"}, "folder must be a path in the storage"),
+        ({"folder": "C:photos"}, "folder must be a path in the storage"),
+        ({"folder": "albums\\photos"}, "folder must be a path in the storage"),
+        ({"folder": "a\0b"}, "folder must be a path in the storage"),
         ({"folder": 5}, "folder must be a path or a function of a staged part; it is 5"),
         ({"folder": []}, "folder must be a path or a function of a staged part; it is []"),
         ({"storage": 5}, "storage must be a URL such as 'file:uploads' or a storage; it is 5"),
@@ -670,6 +676,15 @@ def test_only_the_named_field_is_received(tmp_path: Path) -> None:
     answer = visitor.post(encode(("cv", "cv.pdf", PDF), ("photo", "a.png", PNG)), "/mine?field=photo")
     assert [file["filename"] for file in answer.get_json()["files"]] == ["a.png"]
     assert list((tmp_path / "uploads/.staging").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["/mine?field=photo", "/mine?field=photo&peek=1"])
+def test_a_form_with_files_in_other_fields_alone_is_told_the_field(tmp_path: Path, path: str) -> None:
+    visitor = Visitor(host(tmp_path, UploadSet("photos", IMAGES)))
+    for body in encode(("file[0]", "a.png", PNG)), encode(("cv", "cv.pdf", PDF), ("photo", "", b"")):
+        answer = visitor.post(body, path)
+        assert (answer.status_code, answer.mimetype) == (400, "text/plain")
+        assert answer.text == 'No file arrived in the field "photo"; choose one and send it again.'
 
 
 @pytest.mark.parametrize("path", ["/mine", "/mine?peek=1"])

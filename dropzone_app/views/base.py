@@ -10,7 +10,7 @@ from jinja2 import Undefined, defaults
 
 from .. import security
 from ..errors import Rejected
-from ..uploads import Site
+from ..uploads import Site, UploadSet
 
 #: Jinja's own: every option that changes what the text of a template means.
 _SYNTAX: dict[str, Any] = {
@@ -26,6 +26,17 @@ def site() -> Site:
         return cast(Site, current_app.extensions["uploads"])
     except KeyError:
         raise RuntimeError("This app has no uploads; set them up with Uploads(app, …).") from None
+
+
+def site_with(upload_set: UploadSet) -> Site:
+    """:func:`site`, which has this very set. RuntimeError where another app has it, or none."""
+    here = site()
+    configured = here.sets.get(upload_set.name)
+    if configured is None or configured.declared is not upload_set:
+        raise RuntimeError(
+            f"The upload set {upload_set.name!r} is not one of this app's; give it to Uploads(app, …)."
+        )
+    return here
 
 
 def page(template: str, **context: Any) -> str:
@@ -63,7 +74,8 @@ def owner() -> str:
     """The owner of this request. Rejected when the host app says that nobody is signed in."""
     ask: security.Owner = current_app.extensions["uploads_owner"]
     found = ask()
-    if found is None:
+    # An empty name is nobody's: else all who have none would share their files.
+    if found is None or found == "":
         raise Rejected.because("signed_out")
     # Many apps number their users; a record keeps the owner as text.
     return str(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,8 +86,12 @@ def zone(upload_set: UploadSet, action: str | None = None) -> Markup:
     ``action``: where its files go instead of to our own view.
     """
     rules, options = site().rules[upload_set.name], zone_options(upload_set, action)
+    zones: Counter[str] = request.environ.setdefault("dropzone_app.zones", Counter())
+    zones[upload_set.name] += 1
+    number = zones[upload_set.name]
     context = _form(upload_set) | {
-        "id": f"uploads-{upload_set.name}",
+        # No name of a set holds a dash.
+        "id": f"uploads-{upload_set.name}" + (f"-{number}" if number > 1 else ""),
         "action": options["url"],
         "options": options,
         "rules": rules.sentence,

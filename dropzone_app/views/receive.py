@@ -17,7 +17,8 @@ from ..errors import Rejected, from_os_error
 from ..intake import Part
 from ..intake.chunks import is_chunk
 from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
-from .base import owner, site
+from ..naming import shown
+from .base import owner, site, site_with
 from .upload import answer, chunk_opener, commit, take_chunk, told_chunk
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -71,7 +72,7 @@ class UploadSet(uploads.UploadSet):
         return mark
 
     def _intake(self, field: str | None) -> Intake:
-        here = site()
+        here = site_with(self)
         return Intake(here.settings, here.rules[self.name], here.storage_of(self), field, leave_others=True)
 
     def _received(self, request: Request) -> bool:
@@ -86,12 +87,8 @@ class UploadSet(uploads.UploadSet):
         copied. CSRFProtect reads it: see :meth:`parses`, or exempt the view. The CSRF token is looked at here all the
         same, by Flask-WTF's settings, unless ``csrf`` is False or CSRFProtect has done so.
         """
-        here = site()
-        configured = here.sets.get(self.name)
-        if configured is None or configured.declared is not self:
-            raise RuntimeError(
-                f"The upload set {self.name!r} is not one of this app's; give it to Uploads(app, …)."
-            )
+        here = site_with(self)
+        configured = here.sets[self.name]
         batch: Batch | None = None
         try:
             untouched = isinstance(request, UploadRequestMixin) and "files" not in request.__dict__
@@ -114,6 +111,8 @@ class UploadSet(uploads.UploadSet):
                 for key, file in request.files.items(multi=True)
                 if (field is None or _base(key) == field) and file.filename
             ]
+            if not files and field is not None and any(file.filename for file in request.files.values()):
+                raise Rejected.because("empty_field", field=shown(field))
             if is_chunk(request.form):
                 return ReceivedBatch(chunk=take_chunk(configured, files[0][1] if files else None))
             batch = Batch(here, configured, owner=owner(), form=request.form)
