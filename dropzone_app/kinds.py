@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from .config import parse_extensions
 from .content import Findings, Structure, View, archives, boxes, documents, media, pictures, texts
@@ -99,6 +99,10 @@ def _office(name: str, media_type: str, noun: str, kind: str) -> Kind:
 
 def _opendocument(media_type: str, noun: str, kind: str) -> Kind:
     return Kind("OpenDocument", _ODF + media_type, noun, _ZIP, archives.zipped(kind, "opendocument"))
+
+
+def _named(name: str, media_type: str, noun: str) -> Kind:
+    return Kind(name, media_type, noun, check=documents.no_program)
 
 
 def _text(name: str, media_type: str, noun: str, check: Structure = texts.plain) -> Kind:
@@ -238,6 +242,21 @@ _TABLE: dict[str, dict[str, Kind]] = {
         "html": Kind("HTML", "text/html", "an HTML page", text=True),
         "htm": Kind("HTML", "text/html", "an HTML page", text=True),
     },
+    # Taken by their names, in no preset of people's: what they are called, served as, and drawn with.
+    "OTHERS": {
+        "aiff": _named("AIFF", "audio/aiff", "an AIFF file"),
+        "ico": _named("icon", "image/vnd.microsoft.icon", "an icon"),
+        "log": _named("log", "text/plain", "a log"),
+        "mid": _named("MIDI", "audio/midi", "a MIDI file"),
+        "parquet": _named("Parquet", "application/vnd.apache.parquet", "a Parquet table"),
+        "rar": _named("RAR", "application/vnd.rar", "a RAR archive"),
+        "rst": _named("reStructuredText", "text/x-rst", "a reStructuredText"),
+        "sql": _named("SQL", "application/sql", "an SQL file"),
+        "tex": _named("TeX", "text/x-tex", "a TeX document"),
+        "wma": _named("WMA", "audio/x-ms-wma", "a WMA file"),
+        "wmv": _named("WMV", "video/x-ms-wmv", "a WMV video"),
+        "zst": _named("Zstandard", "application/zstd", "a Zstandard file"),
+    },
 }
 # Where one differs from the rest of its preset.
 _ICONS = {
@@ -251,6 +270,12 @@ _ICONS = {
     "ACTIVE": "document",
     **dict.fromkeys(("xlsx", "xls", "ods", "gnumeric"), "table"),
     "svg": "image",
+    "OTHERS": "document",
+    **dict.fromkeys(("aiff", "mid", "wma"), "audio"),
+    "ico": "image",
+    **dict.fromkeys(("parquet", "sql"), "table"),
+    **dict.fromkeys(("rar", "zst"), "archive"),
+    "wmv": "video",
 }
 
 #: Preset → extension → kind. The order within a preset is the order in sentences.
@@ -344,6 +369,15 @@ def found_in(head: bytes) -> str | None:
     return documents.program(view) or texts.noun_of(head)
 
 
+@cache
+def icons() -> dict[str, str]:
+    """Drawing → the extensions that it stands for, with spaces between them; ``file`` stands for all others."""
+    found: dict[str, list[str]] = {}
+    for extension, kind in KINDS.items():
+        found.setdefault(kind.icon, []).append(extension)
+    return {icon: " ".join(extensions) for icon, extensions in found.items()}
+
+
 def names_of(extensions: Iterable[str]) -> list[str]:
     """The names a sentence lists for these extensions, each once: JPEG, PNG, …"""
     names = (kind_of(extension).name if extension else "files without one" for extension in extensions)
@@ -353,12 +387,13 @@ def names_of(extensions: Iterable[str]) -> list[str]:
 def extensions_of_type(media_type: str) -> tuple[str, ...]:
     """The extensions of a media type, ``image/png`` or ``image/*``; none where the table knows none.
 
-    What a browser would run belongs to no family; only its own type names it.
+    What a browser would run belongs to no family, nor what is not looked into; only its own type names it.
     """
     family = media_type.removesuffix("*") if media_type.endswith("/*") else None
+    alone = {*PRESETS["ACTIVE"], *PRESETS["OTHERS"]}
     return tuple(
         extension
         for extension, kind in KINDS.items()
         if kind.media_type == media_type
-        or (family and kind.media_type.startswith(family) and extension not in PRESETS["ACTIVE"])
+        or (family and kind.media_type.startswith(family) and extension not in alone)
     )

@@ -1,6 +1,7 @@
 """The table of kinds: every row is right about a real file, and none of them lets in another."""
 
 import re
+from pathlib import Path
 
 import pytest
 from core import SAMPLES
@@ -15,9 +16,13 @@ from dropzone_app.kinds import (
     KINDS,
     PRESETS,
     found_in,
+    icons,
     kind_of,
     names_of,
 )
+
+#: What the sheet of icons draws.
+ICONS = set(re.findall(r'id="([a-z]+)"', (Path(__file__).parents[1] / "static/img/icons.svg").read_text()))
 
 
 def test_every_kind_that_can_be_declared_has_a_sample() -> None:
@@ -68,11 +73,18 @@ def test_a_row_is_complete(extension: str) -> None:
     assert re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", kind.media_type)
     assert kind.name and kind.noun
     assert extension == extension.lower() and re.fullmatch(r"[a-z0-9]+", extension)
-    assert not kind.by_name, "neither text nor signature nor structure: nothing would be checked"
+    assert kind.icon in ICONS
+    assert kind.by_name == (extension in PRESETS["OTHERS"]), "nothing would be checked"
     for alternative in kind.signatures:
         assert alternative
         for offset, magic in alternative:
             assert offset + len(magic) <= HEAD
+
+
+def test_each_known_extension_has_one_drawing() -> None:
+    drawn = [extension for extensions in icons().values() for extension in extensions.split()]
+    assert sorted(drawn) == sorted(KINDS)
+    assert set(icons()) <= ICONS
 
 
 def test_an_extension_stands_in_one_preset_only() -> None:
@@ -111,5 +123,5 @@ def test_a_sentence_lists_each_name_once() -> None:
 
 def test_presets_are_names_of_the_package() -> None:
     for name in PRESETS:
-        if name != "ACTIVE":
+        if name not in {"ACTIVE", "OTHERS"}:
             assert getattr(kinds, name) == tuple(PRESETS[name])

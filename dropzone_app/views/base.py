@@ -10,6 +10,8 @@ from jinja2 import Undefined, defaults
 
 from .. import security
 from ..errors import Rejected
+from ..kinds import icons, kind_of
+from ..naming import extension_of
 from ..uploads import Site, UploadSet
 
 #: Jinja's own: every option that changes what the text of a template means.
@@ -51,13 +53,18 @@ def render(template: str, **context: Any) -> str:
     """
     app = current_app
     if "uploads_templates" not in app.extensions:
-        app.extensions["uploads_templates"] = app.jinja_env.overlay(
+        ours = app.extensions["uploads_templates"] = app.jinja_env.overlay(
             **_SYNTAX, autoescape=True, undefined=Undefined, finalize=None, enable_async=False
         )
+        ours.globals = {**app.jinja_env.globals, "icon_of": _icon_of, "icons": icons}
     context |= {"request": request, "csrf_token": security.csrf_token}
     app.update_template_context(context)
     text: str = app.extensions["uploads_templates"].get_template(f"dropzone_app/{template}").render(context)
     return text
+
+
+def _icon_of(filename: str) -> str:
+    return kind_of(extension_of(filename)).icon
 
 
 def tell(signal: NamedSignal, **facts: Any) -> None:

@@ -13,7 +13,7 @@ from werkzeug.routing import BuildError
 from .. import dropzone, security
 from ..config import PARALLEL_REQUESTS, SettingError
 from ..errors import MESSAGES, Rejected
-from ..kinds import names_of
+from ..kinds import icons, names_of
 from ..storage import ChunkStorage
 from ..uploads import UploadSet
 from . import files
@@ -157,6 +157,7 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         "csrfHeader": "X-CSRFToken",
         "csrfToken": security.csrf_token(),
         "csrfLifetime": current_app.config.get("WTF_CSRF_TIME_LIMIT", 3600),
+        "icons": icons(),
         "messages": {code: MESSAGES[code].text for code in _BROWSER_MESSAGES},
         "dropzone": dropzone.options(keys),
     }

@@ -2,6 +2,7 @@ import { attend } from "./attention.js";
 import { Banner } from "./banner.js";
 import { watchDragging } from "./dragging.js";
 import { Dropzone } from "./dropzone.js";
+import { learnIcons } from "./icons.js";
 import { List } from "./list.js";
 import { Notes } from "./notes.js";
 import { buildPanel, buildPrompt } from "./panel.js";
@@ -32,6 +33,7 @@ export class BatchUploader extends Queue {
     const zone = typeof element === "string" ? document.querySelector(element) : element;
     if (!(zone instanceof HTMLElement)) throw new Error(`BatchUploader: there is no element ${element}`);
     if (!Dropzone?.isBrowserSupported()) throw new Error("BatchUploader: Dropzone was not served, or this browser cannot run it");
+    learnIcons(options.icons ?? {});
     const root = rootOf(zone);
     super(zone, { ...options, csrfToken: options.csrfToken ?? tokenOfPage() }, Dropzone);
     this.root = root;

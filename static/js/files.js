@@ -1,6 +1,6 @@
 import { CsrfToken } from "./csrf.js";
 import { humanSize, relativeTime, splitName } from "./format.js";
-import { icon, iconFor } from "./icons.js";
+import { icon, iconFor, learnIcons } from "./icons.js";
 import { listFiles } from "./receipts.js";
 
 /** @typedef {import("./types.js").StoredFile} StoredFile */
@@ -23,6 +23,7 @@ export class Files {
     this.live = find("files-live");
     this.template = /** @type {HTMLTemplateElement} */ (element.querySelector("template"));
     this.url = element.dataset.filesUrl ?? "";
+    learnIcons(JSON.parse(element.dataset.icons ?? "{}"));
     const meta = document.querySelector("meta[name=csrf-token]");
     this.token = new CsrfToken({
       token: meta?.getAttribute("content") ?? "",
@@ -242,7 +243,7 @@ function choice(word, className) {
  * @param {StoredFile} file
  */
 function pictureOf(file) {
-  const below = icon(iconFor(file.filename));
+  const below = icon(iconFor(file.filename, file.type));
   const small = PICTURE.test(file.type ?? "") && file.size <= SMALL_PICTURE;
   const source = file.thumbnail ?? (small ? file.url : null);
   if (source === null) return [below];

@@ -1,23 +1,27 @@
 import { extensionOf } from "./rules.js";
 
-/** @type {[string, Set<string>][]} */
-const KINDS = [
-  ["image", new Set("jpg jpeg jpe png gif webp avif bmp tif tiff heic heif svg ico".split(" "))],
-  ["video", new Set("mp4 m4v mov webm mkv avi mpg mpeg ogv 3gp wmv".split(" "))],
-  ["audio", new Set("mp3 m4a aac wav flac ogg oga opus wma aiff mid".split(" "))],
-  ["table", new Set("csv tsv xls xlsx ods gnumeric json xml yaml yml toml ini plist parquet sql".split(" "))],
-  ["archive", new Set("zip tar gz tgz bz2 xz txz 7z rar zst".split(" "))],
-  ["document", new Set("txt md rst log rtf doc docx odt odf abw pdf ppt pptx odp epub tex".split(" "))],
-];
+/**
+ * The server's table of kinds, as far as it draws them: what it has not told of is a plain file.
+ *
+ * @type {Map<string, string>}
+ */
+const drawings = new Map();
+
+/** @param {Record<string, string>} icons drawing → the extensions that it stands for, with spaces between them */
+export function learnIcons(icons) {
+  for (const [name, extensions] of Object.entries(icons)) {
+    for (const extension of extensions.split(" ")) drawings.set(extension, name);
+  }
+}
 
 /**
  * Which drawing stands for a file without a picture.
  *
  * @param {string} name
+ * @param {string} [type] its media type, for what the server has not told of
  */
-export function iconFor(name) {
-  const extension = extensionOf(name);
-  return KINDS.find(([, extensions]) => extensions.has(extension))?.[0] ?? "file";
+export function iconFor(name, type = "") {
+  return drawings.get(extensionOf(name)) ?? /^(image|video|audio)\//.exec(type)?.[1] ?? "file";
 }
 
 /**

@@ -139,7 +139,7 @@ class Row {
     this.removeTooltip = null;
 
     const [head, tail] = splitName(entry.name);
-    this.thumb = make("div", "dz-image", icon(iconFor(entry.name)));
+    this.thumb = make("div", "dz-image", icon(iconFor(entry.name, entry.file.type)));
     this.name = make("span", "uploads-name", make("span", "uploads-name-head", head), make("span", "", tail));
     this.name.dataset.dzName = "";
     this.name.title = entry.path ? `${entry.path}/${entry.name}` : entry.name;

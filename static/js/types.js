@@ -27,6 +27,7 @@
  * @property {string} [checkUrl] where a list of files is asked about before they are sent
  * @property {string} [uploadsUrl] below it stands what became of each file, by its uuid
  * @property {boolean} [digests] the set tells duplicates by their SHA-256
+ * @property {Record<string, string>} [icons] drawing → the extensions that it stands for
  * @property {string} [csrfUrl]
  * @property {string} [csrfHeader]
  * @property {string} [csrfToken]
