@@ -311,6 +311,14 @@ def test_a_reservation_taken_back_frees_its_key_and_uuid(records: Records) -> No
     assert (again.key, again.id != reserved.id) == ("a.txt", True)
 
 
+def test_what_is_being_undone_keeps_its_key_and_stands_in_no_other_way(records: Records) -> None:
+    (undoing,) = records.reserve([replace(row(uuid="u", once=True), sha256="d" * 64)])
+    records.withdraw([undoing.id])
+    assert records.of_uuids(undoing.owner, ["u"]) == {}
+    (again,) = records.reserve([replace(row(uuid="u", once=True), sha256="d" * 64)])
+    assert (again.key, again.id != undoing.id) == ("a_1.txt", True)
+
+
 def test_what_is_stored_cannot_be_released(records: Records) -> None:
     (stored,) = store(records, row())
     records.release([stored.id])
