@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
@@ -71,6 +72,17 @@ _PARSERS: dict[str, Callable[[str, object], object]] = {
     **dict.fromkeys(_NAMES, _parse_name),
 }
 
+_PREFIX = "DROPZONE_"
+
+#: All that Flask-Dropzone reads.
+KEYS = (
+    *_PARSERS,
+    "DROPZONE_ALLOWED_FILE_TYPE",
+    "DROPZONE_INPUT_NAME",
+    "DROPZONE_MAX_FILES",
+    "DROPZONE_MAX_FILE_SIZE",
+)
+
 
 def read(given: Mapping[str, Any]) -> dict[str, Any]:
     """The keys that somebody set, each checked; the types they name stand as extensions under ``DROPZONE_TYPES``.
@@ -79,6 +91,8 @@ def read(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     keys: dict[str, Any] = {}
     for key, value in given.items():
+        if key not in KEYS and (meant := _meant(key)):
+            raise SettingError(f"{key} is no setting; did you mean {meant}?")
         # Dropzone's word for no timeout is 0.
         if value is None or value == "" or (key == "DROPZONE_TIMEOUT" and value in (0, "0")):
             continue
@@ -89,6 +103,13 @@ def read(given: Mapping[str, Any]) -> dict[str, Any]:
     if types:
         keys["DROPZONE_TYPES"] = types
     return keys
+
+
+def _meant(key: str) -> str | None:
+    """The key that this one is a slip of the finger from; a host may have quite other keys of its own."""
+    words = [known.removeprefix(_PREFIX) for known in KEYS]
+    near = difflib.get_close_matches(key.removeprefix(_PREFIX), words, 1, 0.85)
+    return f"{_PREFIX}{near[0]}" if near else None
 
 
 def _types(value: object, *, custom: bool) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from flask_dropzone import Dropzone
 from markupsafe import Markup
 
 from dropzone_app import IMAGES, SettingError, Uploads, UploadSet
-from dropzone_app.dropzone import FAMILIES
+from dropzone_app.dropzone import FAMILIES, KEYS
 from dropzone_app.kinds import DEFAULT_TYPES, KINDS
 
 QUOTED = '"说" l\'été `x` </script><b>{{ 7*7 }}'
@@ -56,6 +56,7 @@ def test_there_are_twenty_five_keys_and_the_table_has_them_all() -> None:
     theirs = {key.removeprefix("DROPZONE_") for key in probe.config if key.startswith("DROPZONE_")}
     assert len(theirs) == 25
     assert set(TABLE) == theirs
+    assert {f"DROPZONE_{key}" for key in theirs} == set(KEYS)
 
 
 #: Key: other keys, a value, what is to be seen of it, and there.
@@ -274,6 +275,27 @@ def test_a_value_that_cannot_be_used_stops_the_start(
 
 
 # ---- markup
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("MAX_FILESIZE", "MAX_FILE_SIZE"),
+        ("MAX_FILE", "MAX_FILES"),
+        ("MAX_FILE_EXCEEDED", "MAX_FILE_EXCEED"),
+        ("ALLOWED_FILE_TYPES", "ALLOWED_FILE_TYPE"),
+        ("TIME_OUT", "TIMEOUT"),
+        ("IN_FROM", "IN_FORM"),
+    ],
+)
+def test_a_slip_of_the_finger_stops_the_start(tmp_path: Path, slip: str, meant: str) -> None:
+    with pytest.raises(SettingError, match=f"DROPZONE_{slip} is no setting; did you mean DROPZONE_{meant}"):
+        make_app(tmp_path, **{f"DROPZONE_{slip}": 1})
+
+
+@pytest.mark.parametrize("own", ["VERSION", "THUMBNAIL_WIDTH", "UPLOAD_FOLDER", "PARALLEL_CHUNK_UPLOADS"])
+def test_a_key_of_the_host_s_own_is_none_of_ours(tmp_path: Path, own: str) -> None:
+    make_app(tmp_path, **{f"DROPZONE_{own}": 1})
 
 
 def test_words_may_be_translated_late_or_be_markup(tmp_path: Path) -> None:
