@@ -5,15 +5,18 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from core import database_url
 from webclient import PDF, PNG, Visitor, assert_refused, encode, host_visitor, stored_names, visiting
 from werkzeug.test import TestResponse
 
 from dropzone_app import IMAGES, Rejected, UploadSet, upload_rejected, upload_stored
+from dropzone_app.records import upgrading
 from dropzone_app.storage.chunks import ChunkFolder, ChunkWriter
 
 BYTES = PNG + bytes(range(256)) * 16
@@ -25,9 +28,9 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 @pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
-    with visiting(tmp_path) as visit:
-        yield visit
+def visit(database: str, tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
+    with upgrading(), visiting(tmp_path) as visit:
+        yield partial(visit, UPLOADS_DATABASE=database_url(tmp_path))
 
 
 @pytest.fixture

@@ -7,16 +7,18 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+from core import database_url
 from support import LiveServer
 from test_chunks import BYTES, SIZE, count_of, send
 from webclient import PNG, Visitor, assert_refused, stored_names, visiting
 
-from dropzone_app.records import Record, Unfinished, new_id, now
+from dropzone_app.records import Record, Unfinished, new_id, now, upgrading
 from dropzone_app.storage.chunks import ChunkFolder, ChunkWriter
 from dropzone_app.sweep import Finding, Sweeper, disagreements, sweep
 from dropzone_app.uploads import Site
@@ -25,9 +27,9 @@ DAY = 24 * 3600
 
 
 @pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
-    with visiting(tmp_path) as visit:
-        yield visit
+def visit(database: str, tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
+    with upgrading(), visiting(tmp_path) as visit:
+        yield partial(visit, UPLOADS_DATABASE=database_url(tmp_path))
 
 
 @pytest.fixture
@@ -165,8 +167,7 @@ Records(sys.argv[1]).reserve([
 
 
 def test_what_a_dead_process_had_reserved_is_undone(visitor: Visitor, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'instance' / 'app.sqlite'}"
-    subprocess.run([sys.executable, "-c", RESERVE, url], check=True)
+    subprocess.run([sys.executable, "-c", RESERVE, database_url(tmp_path)], check=True)
     row = Record(
         new_id(), "files", "me", "mine", "b.bin", "", "b.bin", 7, "application/octet-stream", None, now()
     )
@@ -196,7 +197,7 @@ for index in range(2):
 
 
 def test_a_commit_that_ended_with_its_process_lacks_one_chunk_again(visitor: Visitor, tmp_path: Path) -> None:
-    storage, database = f"file:{tmp_path / 'uploads'}", f"sqlite:///{tmp_path / 'instance' / 'app.sqlite'}"
+    storage, database = f"file:{tmp_path / 'uploads'}", database_url(tmp_path)
     done = subprocess.run([sys.executable, "-c", COMMIT, storage, database], check=False)
     assert done.returncode == 9
     unfinished = site_of(visitor).records.unfinished
