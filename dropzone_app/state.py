@@ -65,17 +65,14 @@ def states(site: Site, owner: str, uuids: Sequence[str]) -> dict[str, State]:
     # In this order: a file that is stored between the two looks is found by the second.
     uploads = site.records.unfinished.of_uuids(owner, uuids)
     records = site.records.of_uuids(owner, uuids)
-    found = unfinished(site, [upload for uuid, upload in uploads.items() if uuid not in records])
-    for upload in uploads.values():
-        if upload.file and (record := site.records.file(upload.file)):
-            found[upload.uuid] = of_record(record)
+    held = site.records.unfinished.held([upload.id for upload in uploads.values()])
+    found: dict[str, State] = {}
+    for uuid, upload in uploads.items():
+        if not upload.file:
+            found[uuid] = of_upload(upload, held[upload.id])
+        elif record := site.records.file(upload.file):
+            found[uuid] = of_record(record)
     return found | {uuid: of_record(record) for uuid, record in records.items()}
-
-
-def unfinished(site: Site, uploads: Sequence[Unfinished]) -> dict[str, State]:
-    """The states of these uploads, by uuid; without those whose file is gone that had the same bytes."""
-    held = site.records.unfinished.held([upload.id for upload in uploads])
-    return {upload.uuid: of_upload(upload, held[upload.id]) for upload in uploads if not upload.file}
 
 
 def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Announced]) -> dict[str, State]:

@@ -1,5 +1,6 @@
 """Files that arrive in chunks, over HTTP: every order, every lie, two workers at once, and restarts."""
 
+import errno
 import hashlib
 import os
 import threading
@@ -12,11 +13,14 @@ from typing import Any
 
 import pytest
 from core import database_url
+from sqlalchemy.exc import OperationalError
 from webclient import PDF, PNG, Visitor, assert_refused, encode, host_visitor, stored_names, visiting
 from werkzeug.test import TestResponse
 
 from dropzone_app import IMAGES, Rejected, UploadSet, upload_rejected, upload_stored
-from dropzone_app.records import upgrading
+from dropzone_app.records import Records, upgrading
+from dropzone_app.records.unfinished import UnfinishedUploads
+from dropzone_app.storage import LocalStorage
 from dropzone_app.storage.chunks import ChunkFolder, ChunkWriter
 
 BYTES = PNG + bytes(range(256)) * 16
@@ -792,6 +796,91 @@ def test_where_somebody_has_emptied_the_staging_folder_the_file_begins_anew(
     next((tmp_path / "uploads" / ".staging").iterdir()).unlink()
     assert_refused(send(visitor, BYTES, 4), 409)
     assert send_all(visitor, BYTES).status_code == 201
+
+
+# ---- failures
+
+
+def failing_once(error: BaseException) -> tuple[list[int], Callable[..., Any]]:
+    """Something to put in place of a method: it fails the first time, and then does what that did."""
+    calls: list[int] = []
+
+    def around(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **more: Any) -> Any:
+            calls.append(1)
+            if len(calls) == 1:
+                raise error
+            return real(*arguments, **more)
+
+        return call
+
+    return calls, around
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "error", "index", "status"),
+    [
+        (os, "pwrite", OSError(errno.ENOSPC, "full"), 1, 507),
+        (os, "pwrite", OSError(errno.EIO, "broken"), 1, 503),
+        (ChunkFolder, "begin", OSError(errno.EDQUOT, "full"), 0, 507),
+        (UnfinishedUploads, "begin", OperationalError("", None, Exception()), 0, 503),
+        (UnfinishedUploads, "find", OperationalError("", None, Exception()), 1, 503),
+        (UnfinishedUploads, "take", OperationalError("", None, Exception()), 1, 503),
+        (UnfinishedUploads, "take", OperationalError("", None, Exception()), 4, 503),
+        (UnfinishedUploads, "held", OperationalError("", None, Exception()), 4, 503),
+        (ChunkFolder, "join", OSError(errno.EIO, "broken"), 4, 503),
+        (LocalStorage, "commit", OSError(errno.ENOSPC, "full"), 4, 507),
+        (LocalStorage, "sync", OSError(errno.EIO, "broken"), 4, 503),
+        (Records, "reserve", OperationalError("", None, Exception()), 4, 503),
+        (Records, "store", OperationalError("", None, Exception()), 4, 503),
+    ],
+)
+def test_what_fails_for_now_is_told_and_the_same_chunk_again_is_all_it_takes(
+    visitor: Visitor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    error: BaseException,
+    index: int,
+    status: int,
+) -> None:
+    for before in range(index):
+        assert send(visitor, BYTES, before).status_code == 202
+    calls, around = failing_once(error)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, around(getattr(owner, name)))
+        assert_refused(send(visitor, BYTES, index), status)
+    assert calls
+    assert visitor.files() == []
+    if index:
+        assert visitor_state(visitor)["ranges"] == [[0, index * SIZE]]
+    else:
+        assert_only(tmp_path)
+    for after in range(index, count_of(BYTES)):
+        answer = send(visitor, BYTES, after)
+    assert answer.status_code == 201
+    assert content(tmp_path, visitor.files()[0]) == BYTES
+    assert_only(tmp_path, "a.png")
+
+
+@pytest.mark.parametrize("name", ["remove", "drop"])
+def test_what_fails_after_the_commit_takes_nothing_back(
+    visitor: Visitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for index in range(4):
+        send(visitor, BYTES, index)
+    owner: Any = UnfinishedUploads if name == "remove" else ChunkFolder
+    error = OperationalError("", None, Exception()) if name == "remove" else OSError(errno.EIO, "broken")
+    _, around = failing_once(error)
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, around(getattr(owner, name)))
+        answers = [send(visitor, BYTES, index) for index in (4, 4, 0)]
+    assert [answer.status_code for answer in answers] == [201] * 3
+    [file] = visitor.files()
+    assert content(tmp_path, file) == BYTES
+    assert visitor_state(visitor)["state"] == "stored"
+    assert visitor.get("/uploads").get_json() == {"uploads": {}}
 
 
 # ---- restarts

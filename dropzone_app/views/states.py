@@ -16,7 +16,6 @@ from ..errors import Rejected
 from ..intake.request import Body
 from ..records import STORED
 from ..state import Announced, State, announce, states
-from ..state import unfinished as of_uploads
 from .base import owner, site
 from .files import file_fields, iso_time, remove
 
@@ -35,9 +34,10 @@ def check(name: str | None = None) -> Response:
 
 
 def unfinished() -> Response:
-    """My uploads of which not all has arrived, newest first."""
+    """My uploads of which not all has arrived, the newest thousand."""
     found = site().records.unfinished.of_owner(owner(), MAX_UNFINISHED)
-    return _told(of_uploads(site(), found))
+    known = states(site(), owner(), [upload.uuid for upload in found])
+    return _told({uuid: state for uuid, state in known.items() if state.state == "receiving"})
 
 
 def state(uuid: str) -> Response:
