@@ -139,7 +139,7 @@ def test_a_store_that_is_down_is_one_sentence_and_nothing_is_recorded(
     assert visitor.get(after["url"]).data == PNG
 
 
-def test_a_set_may_have_a_bucket_of_its_own(rgw: RADOSGateway, tmp_path: Path) -> None:
+def test_a_set_may_have_a_bucket_of_its_own(rgw: RADOSGateway, tmp_path: Path, database: str) -> None:
     url = rgw.empty()
     app = make_app(
         tmp_path,
@@ -153,3 +153,7 @@ def test_a_set_may_have_a_bucket_of_its_own(rgw: RADOSGateway, tmp_path: Path) -
         visitor.store(("file", "a.txt", b"hello"), path=f"/upload/{name}")
     assert rgw.lying(url) == {"there/a.txt": 5}
     assert (tmp_path / "uploads" / "here" / "a.txt").read_bytes() == b"hello"
+    for file in visitor.files():
+        assert visitor.get(file["url"]).data == b"hello"
+        assert visitor.delete(f"/files/{file['id']}").status_code == 204
+    assert rgw.lying(url) == {}
