@@ -49,6 +49,7 @@ screenshots: .venv/dev install test-programs ## Picture the page in its states i
 bench: .venv/dev install ## Measure uploads against the plain Flask way
 	$(VENV)/python benchmarks/upload.py
 	$(VENV)/python benchmarks/save.py
+	$(VENV)/python benchmarks/kinds.py
 
 bench-s3: .venv/dev install test-programs ## Measure uploads that end in S3 against boto3's own
 	$(VENV)/python benchmarks/s3.py

@@ -24,7 +24,7 @@ from .content import (
 )
 from .content.texts import TextProbe
 from .errors import Rejected
-from .kinds import HEAD, Kind, found_in, kind_of, names_of
+from .kinds import HEAD, Kind, found_in, kind_of, names_of, noun_of_type
 from .naming import extension_of
 
 #: Names that a refusal lists before it says "and 20 more kinds".
@@ -198,7 +198,9 @@ class Screening:
 
     def _wrong_content(self, found: str | None = None) -> Rejected:
         assert self._kind
-        found = found or found_in(self.head) or libmagic.noun_of(self.head)
+        found = found or found_in(self.head)
+        if found is None and (media_type := libmagic.type_of(self.head)):
+            found = noun_of_type(media_type)
         if found and found != self._kind.noun:
             return Rejected.because(
                 "other_kind", extension=self._extension, kind=self._kind.noun, found=found

@@ -378,6 +378,12 @@ def icons() -> dict[str, str]:
     return {icon: " ".join(extensions) for icon, extensions in found.items()}
 
 
+def noun_of_type(media_type: str) -> str:
+    """What a file of this media type is called."""
+    nouns = (kind.noun for kind in KINDS.values() if kind.media_type == media_type)
+    return next(nouns, f"a file of the type {media_type}")
+
+
 def names_of(extensions: Iterable[str]) -> list[str]:
     """The names a sentence lists for these extensions, each once: JPEG, PNG, …"""
     names = (kind_of(extension).name if extension else "files without one" for extension in extensions)

@@ -1,5 +1,9 @@
 """The rules a part must meet, for every way that its bytes can be cut into pieces."""
 
+import re
+import sqlite3
+import sys
+from contextlib import closing
 from io import BytesIO
 from itertools import pairwise
 
@@ -8,9 +12,11 @@ from core import SAMPLES
 from corpus.formats import exif, gif, office, pe, picture, zipped
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import missing
 
 from dropzone_app.checks import Rules, Screening, check_counts, check_name, listed
 from dropzone_app.config import MAX_PIXELS, Size
+from dropzone_app.content import libmagic
 from dropzone_app.content.texts import TextProbe
 from dropzone_app.errors import Rejected
 from dropzone_app.kinds import DEFAULT_TYPES, HEAD
@@ -246,6 +252,57 @@ def test_no_broken_file_breaks_the_check(extension: str, data: st.DataObject) ->
 def test_no_bytes_behind_a_good_beginning_break_the_check(extension: str, tail: bytes) -> None:
     for length in (4, 8, 12, 30, 100):
         screen(rules(*SAMPLES), f"a.{extension}", SAMPLES[extension][:length] + tail)
+
+
+# ---- libmagic
+
+
+def test_libmagic_names_what_the_table_does_not_know() -> None:
+    try:
+        import magic  # noqa: F401
+    except ImportError:
+        missing("libmagic1 is not installed; `make test` installs it as root on Debian.")
+    screening = Screening(rules("png"), "a.png")
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE a (b)")
+        screening.feed(database.serialize())
+    assert screening.rejected and re.search(
+        r"its content is a file of the type application/[a-z.-]*sqlite3, not a PNG image",
+        screening.rejected.text,
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "said"),
+    [
+        (
+            "application/x-foo",
+            "other_kind",
+            "its content is a file of the type application/x-foo, not a PNG image",
+        ),
+        ("audio/mpeg", "other_kind", "its content is an MP3 file, not a PNG image"),
+        ("image/png", "not_the_kind", "its content is not a PNG image"),
+        (None, "not_the_kind", "its content is not a PNG image"),
+    ],
+)
+def test_what_libmagic_says_is_only_a_name(
+    monkeypatch: pytest.MonkeyPatch, told: str | None, code: str, said: str
+) -> None:
+    monkeypatch.setattr(libmagic, "type_of", lambda head: told)
+    screening = Screening(rules("png", "txt"), "a.png")
+    screening.feed(bytes(2000))
+    assert screening.rejected and (screening.rejected.code, said in screening.rejected.text) == (code, True)
+    assert screen(rules(), "a.txt", b"whatever it says of this\n" * 100) is None
+
+
+def test_nothing_is_missed_where_libmagic_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "magic", None)
+    libmagic._magic.cache_clear()
+    try:
+        assert libmagic.type_of(SAMPLES["png"]) is None
+        assert screen(rules("png"), "a.png", bytes(2000)) == "not_the_kind"
+    finally:
+        libmagic._magic.cache_clear()
 
 
 # ---- sizes

@@ -1,4 +1,4 @@
-"""What libmagic says, where it is installed: only asked for the name of what is refused already."""
+"""What libmagic says, where it is installed: only asked what it is that was refused already."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def _magic() -> Any:
     return magic
 
 
-def noun_of(head: bytes) -> str | None:
-    """What a file that begins with ``head`` is; None where libmagic is not there or does not know."""
+def type_of(head: bytes) -> str | None:
+    """The media type of a file that begins with ``head``; None where libmagic is not there or does not know."""
     if (magic := _magic()) is None:
         return None
     try:
@@ -25,5 +25,4 @@ def noun_of(head: bytes) -> str | None:
     except magic.MagicException:
         return None
     # These say no more than that it is some file.
-    unknown = found in {"application/octet-stream", "text/plain", "application/x-empty"}
-    return None if unknown else f"a file of the type {found}"
+    return None if found in {"application/octet-stream", "text/plain", "application/x-empty"} else str(found)
