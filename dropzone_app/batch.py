@@ -47,6 +47,8 @@ class _Entry:
     verdict: Verdict
     uuid: str = ""
     path: str = ""
+    #: Where it is to lie in the storage.
+    key: str = ""
     record: Record | None = None
     #: The same upload, stored or being stored already, perhaps by this very batch.
     twin: Record | None = None
@@ -108,6 +110,9 @@ class Batch:
                 with self._rejecting(entry):
                     self._declare(entry)
             self._process()
+            for entry in self._good():
+                with self._rejecting(entry):
+                    self._name(entry)
             if self._set.batch == "all" and any(entry.part.rejected for entry in self._entries):
                 self._refuse_the_others()
             self._store()
@@ -178,6 +183,11 @@ class Batch:
             if entry.twin is None:
                 with self._rejecting(entry):
                     processing.run(entry.part, self._storage)
+
+    def _name(self, entry: _Entry) -> None:
+        assert entry.part.staged
+        key = self._set.key(entry.part, owner=self._owner, path=entry.path)
+        entry.key = self._storage.unused_key(key, entry.part.staged.size)
 
     def _store(self) -> None:
         entries = self._good()
@@ -259,9 +269,7 @@ class Batch:
             uuid=entry.uuid,
             filename=filename,
             path=entry.path,
-            key=self._storage.unused_key(
-                self._set.key(part, owner=self._owner, path=entry.path), part.staged.size
-            ),
+            key=entry.key,
             storage=self._set.name if self._set.name in self._site.storages else "",
             size=part.staged.size,
             type=kind_of(extension_of(filename)).media_type,

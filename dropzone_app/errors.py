@@ -124,6 +124,7 @@ MESSAGES: dict[str, Message] = {
     "batch_refused": Message(
         422, "not stored, because another file of this batch was refused and they belong together."
     ),
+    "empty_not_kept": Message(422, "the file is empty, and empty files cannot be kept here."),
     # A whole request. Nothing of it was stored.
     "no_file": Message(400, "No file arrived, or the upload was cut off; send the files again."),
     "malformed": Message(

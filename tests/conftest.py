@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from engines.postgresql import PostgreSQL
 from engines.rgw import KEYS, RADOSGateway
+from fakes.cloudinary import FakeCloudinary
 from hypothesis import settings
 from support import LiveServer, is_loopback, missing
 
@@ -70,6 +71,19 @@ def rgw(_rgw: RADOSGateway, monkeypatch: pytest.MonkeyPatch) -> RADOSGateway:
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     return _rgw
+
+
+@pytest.fixture(scope="session")
+def _cloud() -> Iterator[FakeCloudinary]:
+    with FakeCloudinary() as fake:
+        yield fake
+
+
+@pytest.fixture
+def cloud(_cloud: FakeCloudinary, monkeypatch: pytest.MonkeyPatch) -> FakeCloudinary:
+    """One fake Cloudinary for the whole run; its key and secret are in the environment."""
+    monkeypatch.setenv("CLOUDINARY_URL", _cloud.settings)
+    return _cloud
 
 
 @pytest.fixture(params=["SQLite", pytest.param("PostgreSQL", marks=pytest.mark.engines)])

@@ -45,6 +45,8 @@ KNOWN_TO = {
     # Imported by nobody who stores files elsewhere.
     "boto3": {"storage/s3"},
     "botocore": {"storage/s3"},
+    "cloudinary": {"storage/cloudinary"},
+    "urllib3": {"storage/cloudinary"},
 }
 
 

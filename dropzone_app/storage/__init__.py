@@ -69,7 +69,8 @@ class Storage(Protocol):
     def unused_key(self, key: str, size: int) -> str:
         """The key to reserve for a file of ``size`` that would like to have ``key``.
 
-        It has a random part where a commit of such a file could replace what lies there.
+        It has a random part where a commit of such a file could replace what lies there. Rejected for a file that
+        cannot be kept here.
         """
 
     def commit(self, staged: StagedFile, key: str) -> str:
@@ -156,6 +157,7 @@ class ChunkStorage(Storage, Protocol):
 SCHEMES: dict[str, tuple[str, str]] = {
     "file": (".local", ""),
     "s3": (".s3", "s3"),
+    "cloudinary": (".cloudinary", "cloudinary"),
 }
 
 
