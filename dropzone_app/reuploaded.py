@@ -465,7 +465,13 @@ def configure_uploads(app: Flask, upload_sets: UploadSet | Iterable[UploadSet]) 
     With ``UPLOADS_AUTOSERVE`` the sets without a URL are served at ``/_uploads/<set>/<file>``. RuntimeError and
     SettingError as in :func:`config_for_set`; then nothing was changed.
     """
-    sets = (upload_sets,) if isinstance(upload_sets, uploads.UploadSet) else tuple(upload_sets)
+    if not isinstance(app, Flask):
+        raise SettingError(
+            f"configure_uploads takes the Flask app first, configure_uploads(app, photos); it got {app!r}."
+        )
+    given: Any = upload_sets
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    sets: tuple[Any, ...] = tuple(given) if several else (given,)
     for upload_set in sets:
         if not isinstance(upload_set, UploadSet):
             raise SettingError(

@@ -159,6 +159,17 @@ def test_what_default_dest_returns_must_be_a_folder():
         app_with(UploadSet("photos", IMAGES, lambda app: 5))
 
 
+@pytest.mark.parametrize("wrong", [None, "photos", 5, ["photos"]])
+def test_what_is_no_set_cannot_be_configured(wrong):
+    with pytest.raises(SettingError, match=r"it got (None|'photos'|5)"):
+        configure_uploads(Flask("app"), wrong)
+
+
+def test_the_app_comes_first():
+    with pytest.raises(SettingError, match="takes the Flask app first"):
+        configure_uploads(UploadSet("photos"), Flask("app"))
+
+
 def test_a_set_of_another_make_cannot_be_configured():
     with pytest.raises(SettingError, match="takes the UploadSet of dropzone_app"):
         configure_uploads(Flask("host"), dropzone_app.UploadSet("photos"))

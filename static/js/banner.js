@@ -1,5 +1,5 @@
 import { duration } from "./format.js";
-import { files, word } from "./messages.js";
+import { files, waiting, word } from "./messages.js";
 
 /** @typedef {import("./queue.js").Queue} Queue */
 
@@ -39,7 +39,7 @@ export class Banner {
       return;
     }
     this.clock ??= setInterval(() => this.draw(), 500);
-    const text = reason === "paused" ? paused(requests.size) : word(reason, { files: files(counts.open) });
+    const text = reason === "paused" ? paused(requests.size) : waiting(reason, counts.open);
     if (this.words.textContent !== text) this.words.textContent = text;
     this.time.textContent = ["broken", "offline", "busy"].includes(reason) ? this.when() : "";
     if (this.shown !== reason) this.drawAction(reason);

@@ -62,10 +62,15 @@ const WORDS = {
   list: "Files of this drop",
   actions: "What to do with this drop",
   broken: "The connection to the server is broken. {files} wait and will go on by themselves.",
+  broken_one: "The connection to the server is broken. 1 file waits and will go on by itself.",
   offline: "You are offline. {files} wait and will go on by themselves.",
+  offline_one: "You are offline. 1 file waits and will go on by itself.",
   busy: "The server is busy. {files} wait and will go on by themselves.",
+  busy_one: "The server is busy. 1 file waits and will go on by itself.",
   signed_out: "You are signed out. {files} wait and will go on by themselves once you sign in again.",
+  signed_out_one: "You are signed out. 1 file waits and will go on by itself once you sign in again.",
   disk_full: "The server has no room left. {files} wait until somebody has made room.",
+  disk_full_one: "The server has no room left. 1 file waits until somebody has made room.",
   going_on: "Going on in {time}.",
   asking: "Trying now.",
   try_now: "Try now",
@@ -158,4 +163,14 @@ export function word(code, values = {}) {
  */
 export function files(number) {
   return word(number === 1 ? "file" : "files", { n: number.toLocaleString("en") });
+}
+
+/**
+ * Why this many files wait.
+ *
+ * @param {string} reason
+ * @param {number} number
+ */
+export function waiting(reason, number) {
+  return word(number === 1 ? `${reason}_one` : reason, { files: files(number) });
 }

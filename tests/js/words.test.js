@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { says, sentence } from "../../static/js/messages.js";
+import { says, sentence, waiting } from "../../static/js/messages.js";
 import { Packer } from "../../static/js/packer.js";
 import { refusal } from "../../static/js/rules.js";
 import { verdicts } from "../../static/js/verdicts.js";
@@ -55,4 +55,11 @@ test("the server's own sentences are known again, whatever stands in them", () =
   assert.equal(says({ messages }, "size_differs", "Something else."), false);
   assert.equal(says({ messages: {} }, "size_differs", said), false);
   assert.equal(says({ messages: { size_differs: "a(b" } }, "size_differs", "A(b"), true);
+});
+
+test("one file that waits is spoken of as one", () => {
+  assert.equal(waiting("offline", 3), "You are offline. 3 files wait and will go on by themselves.");
+  for (const reason of ["broken", "offline", "busy", "signed_out", "disk_full"]) {
+    assert.match(waiting(reason, 1), /\. 1 file waits (and will go on by itself|until )/);
+  }
 });
