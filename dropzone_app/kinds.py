@@ -210,7 +210,7 @@ _TABLE: dict[str, dict[str, Kind]] = {
         "3gp": Kind("3GP", "video/3gpp", "a 3GP video", _MOVIE, boxes.movie("3gp", "mp4")),
     },
     "DATA": {
-        "csv": _text("CSV", "text/csv", "a CSV table"),
+        "csv": _text("CSV", "text/csv", "a CSV table", texts.csv_text),
         "tsv": _text("TSV", "text/tab-separated-values", "a TSV table"),
         "json": _text("JSON", "application/json", "JSON", texts.json_text),
         "xml": _text("XML", "application/xml", "XML", texts.xml()),

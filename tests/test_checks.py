@@ -183,7 +183,7 @@ def test_what_the_first_bytes_tell_is_not_read_again() -> None:
         **{f"a.{kind}": SAMPLES[kind] + bytes(9000) for kind in ("png", "gif", "webm", "mp4")},
         "a.dwg": b"AC1032" + bytes(9000),
         "a.txt": b"words " * 1000,
-        "a.csv": b"a,b\n" * 1000,
+        "a.tsv": b"a\tb\n" * 1000,
     }.items():
         screening = Screening(rules(*DEFAULT_TYPES, "dwg"), name)
         screening.feed(data)

@@ -68,12 +68,15 @@ def image(*families: str) -> Structure:
 
 
 def movie(*families: str) -> Structure:
-    """A check for sound or film of one of these families, or without a brand, that has its index (``moov``)."""
+    """A check for sound or film of one of these families, or without a brand, that has all of its index (``moov``)."""
 
     def check(view: View) -> None:
         _belongs(view, (*families, None))
-        if not any(name in {b"moov", b"moof"} for name, _, _ in _boxes(view, 0, None)):
+        ends = (end for name, _, end in _boxes(view, 0, None) if name in {b"moov", b"moof"})
+        # Without all of its index nothing of it can be played; without the end of its media, the beginning can.
+        if (end := next(ends, None)) is None:
             raise CutOff
+        view.at(end - 1, 1)
 
     return check
 

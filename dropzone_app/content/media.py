@@ -148,11 +148,11 @@ def mp3(view: View) -> None:
 
 
 def aac(view: View) -> None:
-    """ISO/IEC 13818-7, 6.2: two ADTS frames in a row; or ADIF, which has one header only; or LOAS."""
+    """ISO/IEC 13818-7, 6.2: two ADTS frames in a row; or ADIF, which has one header only; or LOAS (14496-3, 1.7.2)."""
     at = _after_tags(view)
-    if view.upto(at, 4) == b"ADIF" or view.upto(at, 2) == b"\x56\xe0":
+    if view.upto(at, 4) == b"ADIF":
         return
-    if not _has_frames(view, at, _adts_frame):
+    if not (_has_frames(view, at, _adts_frame) or _is_loas(view, at)):
         raise Mismatch(_stream_noun(view, at))
 
 
@@ -186,6 +186,15 @@ def _adts_frame(header: bytes) -> int:
         return 0
     length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
     return length if length >= 7 else 0
+
+
+def _is_loas(view: View, at: int) -> bool:
+    """Whether a frame stands here and another one, or the end of the file, behind it."""
+    header = int.from_bytes(view.upto(at, 3).ljust(3, b"\0"), "big")
+    if header >> 13 != 0x2B7:
+        return False
+    following = view.upto(at + 3 + (header & 0x1FFF), 2)
+    return not following or int.from_bytes(following.ljust(2, b"\0"), "big") >> 5 == 0x2B7
 
 
 def _stream_noun(view: View, at: int) -> str | None:

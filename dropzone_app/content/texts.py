@@ -131,6 +131,23 @@ def markdown(view: View) -> None:
         raise Mismatch(noun)
 
 
+# A field in quotation marks, and behind it the mark that ends it; which character parts the fields is not told.
+_QUOTED = re.compile(r'(?<![^,;|\t\r\n])"(?:[^"]++|"")*+("?)')
+
+
+def csv_text(view: View) -> None:
+    """RFC 4180, 2: a field that begins with a quotation mark ends with one. Else all the rest would be one field."""
+    plain(view)
+    size = view.end()
+    if size > WHOLE:
+        return
+    text = _decoded(view.at(0, size)).lstrip("\ufeff")
+    for found in _QUOTED.finditer(text):
+        if not found[1]:
+            before = text[: found.start()]
+            raise Malformed(before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
 # What editors allow in JSON and the standard does not: comments, and a comma after the last value.
 _ASIDE = re.compile(r'"(?:\\.|[^"\\])*+(?:"|\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 _LAST_COMMA = re.compile(r'"(?:\\.|[^"\\])*+(?:"|\Z)|,(?=\s*[\]}])', re.DOTALL)

@@ -306,6 +306,10 @@ def adts(frames: int = 4, length: int = 64) -> bytes:
     return head.ljust(length, b"\0") * frames
 
 
+def loas(frames: int = 4, length: int = 300) -> bytes:
+    return ((0x2B7 << 13 | length).to_bytes(3, "big") + bytes(length)) * frames
+
+
 def flac() -> bytes:
     info = struct.pack(">HH3s3sQ16s", 4096, 4096, bytes(3), bytes(3), 44100 << 44 | 15 << 36, bytes(16))
     return b"fLaC" + b"\x80\0\0\x22" + info + b"\xff\xf8\x69\x08\0\0" + bytes(64)
