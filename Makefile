@@ -27,7 +27,7 @@ install: .venv/installed $(VENDOR)/dropzone-min.js ## Set up .venv/ and Dropzone
 	@:
 
 ##@ Change it
-.PHONY: lint format check test screenshots bench bench-s3
+.PHONY: lint format check test screenshots bench bench-s3 bench-browser
 lint: .venv/dev node_modules/dev ## Style, types of Python and JavaScript
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
@@ -53,6 +53,11 @@ bench: .venv/dev install ## Measure uploads against the plain Flask way
 
 bench-s3: .venv/dev install test-programs ## Measure uploads that end in S3 against boto3's own
 	$(VENV)/python benchmarks/s3.py
+
+BENCH_BROWSER := benchmarks/browser
+bench-browser: .venv/dev install test-programs $(BENCH_BROWSER)/dist/uppy.js ## Measure the page in Chromium beside other uploaders (half an hour)
+	@$(VENV)/python -m pip install --quiet --requirement $(BENCH_BROWSER)/requirements.txt
+	$(VENV)/python $(BENCH_BROWSER)/run.py
 
 ##@ The phases of `make test`
 .PHONY: test-unit test-js test-browser test-engines test-faults test-large check-wheel check-without-node
@@ -95,6 +100,7 @@ check-without-node: install ## Set up a copy where the machine has neither node 
 .PHONY: clean help
 clean: ## Remove what make made; keeps uploads/ and instance/
 	rm -rf .venv node_modules static/vendor build dist dropzone_app.egg-info screenshots \
+		$(BENCH_BROWSER)/node_modules $(BENCH_BROWSER)/dist \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -136,6 +142,10 @@ $(VENDOR)/dropzone-min.js: package-lock.json | .venv/installed
 node_modules/dev: $(VENDOR)/dropzone-min.js
 	@$(WITH_NODE) $(NPM_CI) > /dev/null
 	@touch $@
+
+$(BENCH_BROWSER)/dist/uppy.js: $(wildcard $(BENCH_BROWSER)/package*.json $(BENCH_BROWSER)/pages/*.js) | $(VENDOR)/dropzone-min.js
+	@echo "Fetching the other uploaders ..."
+	@cd $(BENCH_BROWSER) && PATH="$(CURDIR)/$(VENV):$$PATH" && $(NPM_CI) > /dev/null && npm run --silent build
 
 .PHONY: test-programs
 test-programs: .venv/dev
