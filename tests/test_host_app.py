@@ -104,9 +104,10 @@ def test_the_owner_is_whoever_the_app_says(make: Callable[..., Flask], tmp_path:
     assert_refused(nobody.get("/files"), 401)
     assert_refused(nobody.post(encode(("file", "a.png", PNG))), 401)
     # Who has an empty name has none: all of them would share their files.
-    with nobody.client.session_transaction() as kept:
-        kept["user"] = ""
-    assert_refused(nobody.get("/files"), 401)
+    for none in "", False:
+        with nobody.client.session_transaction() as kept:
+            kept["user"] = none
+        assert_refused(nobody.get("/files"), 401)
     assert stored_names(tmp_path) == ["a.png"]
 
 

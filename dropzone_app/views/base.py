@@ -80,9 +80,9 @@ def tell(signal: NamedSignal, **facts: Any) -> None:
 def owner() -> str:
     """The owner of this request. Rejected when the host app says that nobody is signed in."""
     ask: security.Owner = current_app.extensions["uploads_owner"]
-    found = ask()
-    # An empty name is nobody's: else all who have none would share their files.
-    if found is None or found == "":
+    found: object = ask()
+    # "" and False (`user.is_authenticated and user.id`) are nobody too: else all of them would share their files.
+    if found is None or found is False or found == "":
         raise Rejected.because("signed_out")
     # Many apps number their users; a record keeps the owner as text.
     return str(found)
