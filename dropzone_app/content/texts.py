@@ -131,8 +131,8 @@ def markdown(view: View) -> None:
         raise Mismatch(noun)
 
 
-# A field in quotation marks, and behind it the mark that ends it; which character parts the fields is not told.
-_QUOTED = re.compile(r'(?<![^,;|\t\r\n])"(?:[^"]++|"")*+("?)')
+# All up to a field that begins with a quotation mark and does not end with one; what parts the fields is not told.
+_CLOSED = re.compile(r'[^"]*+(?:(?:"(?<![^,;|\t\r\n]")[^"]*+(?:""[^"]*+)*+"|"(?<=[^,;|\t\r\n]"))[^"]*+)*+')
 
 
 def csv_text(view: View) -> None:
@@ -142,10 +142,10 @@ def csv_text(view: View) -> None:
     if size > WHOLE:
         return
     text = _decoded(view.at(0, size)).lstrip("\ufeff")
-    for found in _QUOTED.finditer(text):
-        if not found[1]:
-            before = text[: found.start()]
-            raise Malformed(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    found = _CLOSED.match(text)
+    closed = found[0] if found else ""
+    if closed != text:
+        raise Malformed(closed.count("\n") + 1, len(closed) - closed.rfind("\n"))
 
 
 # What editors allow in JSON and the standard does not: comments, and a comma after the last value.
