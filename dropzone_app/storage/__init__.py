@@ -92,10 +92,10 @@ class Storage(Protocol):
         OSError also while such a file may yet come to lie there.
         """
 
-    def url(self, key: str, *, disposition: str, media_type: str, expires: int) -> str | None:
+    def url(self, key: str, *, disposition: str, media_type: str, expires: int | None) -> str | None:
         """Where a client may fetch the bytes itself for ``expires`` seconds, with this Content-Disposition and type.
 
-        None: the app serves them.
+        ``expires`` None: for good, whoever it is. None: the app serves them.
         """
 
     def check(self) -> None:

@@ -252,7 +252,7 @@ class CloudinaryStorage:
                 raise OSError(errno.EAGAIN, "an upload of this file may yet be carried out")
             self._unsettled.pop(name, None)
 
-    def url(self, key: str, *, disposition: str, media_type: str, expires: int) -> str | None:
+    def url(self, key: str, *, disposition: str, media_type: str, expires: int | None) -> str | None:
         if not self._public:
             return None
         url, _ = utils.cloudinary_url(

@@ -148,7 +148,7 @@ class LocalStorage:
             if mark is None or mark == mark_of(os.lstat(path)):
                 Path(path).unlink()
 
-    def url(self, key: str, *, disposition: str, media_type: str, expires: int) -> str | None:
+    def url(self, key: str, *, disposition: str, media_type: str, expires: int | None) -> str | None:
         return None
 
     def check(self) -> None:

@@ -292,8 +292,8 @@ class S3Storage:
         except FileNotFoundError:
             return None
 
-    def url(self, key: str, *, disposition: str, media_type: str, expires: int) -> str | None:
-        if not self._presigned:
+    def url(self, key: str, *, disposition: str, media_type: str, expires: int | None) -> str | None:
+        if not self._presigned or expires is None:
             return None
         asked = {
             "Bucket": self.bucket,

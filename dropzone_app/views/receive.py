@@ -18,7 +18,9 @@ from ..intake import Part
 from ..intake.chunks import is_chunk
 from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from ..naming import shown
+from ..records import Record
 from .base import owner, site, site_with
+from .files import file_fields, remove
 from .upload import answer, chunk_opener, commit, take_chunk, told_chunk
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -133,6 +135,31 @@ class UploadSet(uploads.UploadSet):
         if batch is not None:
             batch.discard()
         return ReceivedBatch(rejected=rejected)
+
+    def url(self, record: Record) -> str:
+        """Where the bytes of a stored file of this set are found for good: in its storage where everyone may read
+        them there, else with us, root-relative; for its owner, or for all where the set is ``public``.
+
+        OSError where the storage is not one of this app's any more.
+        """
+        keeper = site_with(self).keeper(record)
+        lasting = keeper.url(record.key, disposition="inline", media_type=record.type, expires=None)
+        return lasting or str(file_fields(record)["url"])
+
+    def delete(self, id: str | None) -> bool:
+        """Delete a file of who is asking, for good; False where they have none of this id in this set (None: never).
+
+        Where its storage is away it is gone for everyone all the same, and removed there later. SQLAlchemyError where
+        the database is.
+        """
+        here = site_with(self)
+        record = here.records.file(id) if id else None
+        if record is None or record.set != self.name:
+            return False
+        retired = here.records.retire(record.id, owner())
+        if retired is not None:
+            remove(retired)
+        return retired is not None
 
 
 def _base(key: str) -> str:
