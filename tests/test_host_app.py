@@ -114,6 +114,41 @@ def test_the_owner_is_whoever_the_app_says(make: Callable[..., Flask], tmp_path:
 # ---- the zone
 
 
+def test_a_view_finds_and_deletes_files_of_who_is_asking_only(
+    make: Callable[..., Flask], tmp_path: Path
+) -> None:
+    app, photos, others = make(), UploadSet("photos", IMAGES), UploadSet("others", IMAGES)
+    Uploads(app, photos, others, owner=lambda: session.get("name"))
+
+    @app.get("/as/<name>")
+    def sign_in(name: str) -> str:
+        session["name"] = name
+        return name
+
+    @app.get("/url/<id>")
+    def url(id: str) -> str:
+        record = app.extensions["uploads"].records.file(id)
+        return photos.url(record)
+
+    @app.get("/delete/<which>/<id>")
+    def delete(which: str, id: str) -> str:
+        return str({"photos": photos, "others": others}[which].delete(id))
+
+    ann, bob = Visitor(app), Visitor(app)
+    ann.get("/as/ann")
+    bob.get("/as/bob")
+    (file,) = ann.store(("file", "a.png", PNG), path="/upload/photos")
+    assert ann.get(f"/url/{file['id']}").text == file["url"]
+    tries = [(bob, "photos", file["id"]), (ann, "others", file["id"]), (ann, "photos", "unknown")]
+    assert [who.get(f"/delete/{which}/{id}").text for who, which, id in tries] == ["False"] * 3
+    assert ann.get(file["url"]).status_code == 200
+    assert [ann.get(f"/delete/photos/{file['id']}").text for _ in range(2)] == ["True", "False"]
+    assert ann.get(file["url"]).status_code == 404
+    assert stored_names(tmp_path) == []
+    with app.test_request_context():
+        assert photos.delete(None) is False
+
+
 def zones(text: str) -> list[dict[str, Any]]:
     return [json.loads(html.unescape(data)) for data in re.findall(r'data-uploads-zone="([^"]*)"', text)]
 
