@@ -143,6 +143,8 @@ def table(load: Load, found: Sequence[Measured], pages: Sequence[Page]) -> str:
         for page in pages
         if (made := visits(mine, page.name))
     ]
+    errors = {f"* {one.page}: {error}" for one in mine for error in one.visit.errors}
+    lines += ["", *sorted(errors)] if errors else []
     averages = [one.load_average for one in mine]
     lines += ["", f"Load average of the machine: {min(averages):.1f} to {max(averages):.1f}."]
     return "\n".join(lines)

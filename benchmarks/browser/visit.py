@@ -177,7 +177,12 @@ def _read(
     change = probe["change"]
     if change is None:
         return Visit(stored=0, errors=["no change event"], version=chromium.version)
-    end = probe["done"] or change + limit * 1000
+    # A page that hangs answers after its limit, and may have ended meanwhile.
+    end = change + limit * 1000
+    if probe["done"] is not None and probe["done"] <= end:
+        end = probe["done"]
+    else:
+        probe["done"] = None
     tasks = [
         (max(start, change), start + took)
         for start, took in probe["tasks"]
