@@ -177,6 +177,7 @@ def test_several_zones_on_one_page_bring_the_assets_once(make: Callable[..., Fla
         assert uploads.zone() is not None
     assert [zone["set"] for zone in zones(text)] == ["photos", "notes"]
     assert len(set(re.findall(r'id="(uploads-\w+)"', text))) == 2
+    assert re.findall(r'aria-label="(Upload [^"]+)"', text) == ["Upload photos", "Upload notes"]
     for asset in ("dropzone.css", "dropzone-min.js", "css/zone.css", "js/zone.js"):
         assert text.count(asset) == 1
     # The next page has them again.
