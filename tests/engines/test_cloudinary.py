@@ -43,7 +43,7 @@ def storage(opened: Open) -> CloudinaryStorage:
 
 @pytest.fixture
 def impatient(opened: Open) -> CloudinaryStorage:
-    return opened(timeout="0.5")
+    return opened(timeout="2")
 
 
 class TestContract(StorageContract):
@@ -192,7 +192,7 @@ def test_a_lost_answer_is_undone(impatient: CloudinaryStorage, cloud: FakeCloudi
 def test_an_upload_that_may_yet_be_carried_out_is_remembered(
     impatient: CloudinaryStorage, cloud: FakeCloudinary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SIGNATURE_LIFETIME", 4)
+    monkeypatch.setattr(module, "SIGNATURE_LIFETIME", 8)
     with closing(staged_with(impatient, b"mine")) as staged:
         with cloud.failing("upload", "hang"):
             with pytest.raises(OSError, match=r"."):
@@ -271,7 +271,7 @@ def test_an_empty_file_does_not_fail_its_neighbours(cloud: FakeCloudinary, tmp_p
 def test_while_cloudinary_is_away_the_answer_is_a_sentence(
     cloud: FakeCloudinary, tmp_path: Path, how: str
 ) -> None:
-    client = visit(tmp_path, cloud.empty(timeout="0.5"))
+    client = visit(tmp_path, cloud.empty(timeout="2"))
     with cloud.failing("upload", how):
         answer = client.upload(("file", "a.png", PNG))
     assert (answer.status_code, answer.mimetype) == (503, "text/plain")

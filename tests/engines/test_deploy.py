@@ -14,13 +14,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from core import SAMPLES
 from engines.fleet import DEPLOY, nginx
 from engines.wire import PATIENCE, Answer, Visitor, form, part
 from support import LiveServer, missing, require
 
 from dropzone_app.errors import MESSAGES
 
-PDF = b"%PDF-1.7\n" + bytes(range(256)) * 4_000
+PDF = SAMPLES["pdf"]
 HTML = b"<script>alert(1)</script>" * 100
 PROMISED = [
     *("content-disposition", "content-type", "content-length", "cache-control", "accept-ranges"),
