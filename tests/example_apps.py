@@ -83,9 +83,10 @@ class Person:
 
 
 def stored_in(folder: Path) -> list[str]:
-    """What lies in the storage of an example that was started in `folder`."""
+    """The files that people see in the storage of an example that was started in `folder`."""
     root = folder / "uploads"
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    found = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in found if not path.parts[0].startswith("."))
 
 
 def posts_of(page: Any) -> list[str]:

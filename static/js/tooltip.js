@@ -48,7 +48,8 @@ export function addTooltip(anchor, parent, text) {
     /** @type {string} */ type,
     /** @type {() => void} */ act,
   ) => element.addEventListener(type, act, { signal: gone.signal });
-  on(anchor, "pointerenter", show);
+  // Not on entering: what moves under a pointer that rests would open it, over whatever stands there.
+  on(anchor, "pointermove", show);
   on(anchor, "pointerleave", leave);
   on(tip, "pointerenter", show);
   on(tip, "pointerleave", leave);
