@@ -91,7 +91,7 @@ def report(found: Sequence[Measured], loads: Sequence[Load], pages: Sequence[Pag
 
 
 def bars(found: Sequence[Measured], loads: Sequence[Load]) -> str:
-    lines = ["| load | of our page | at most | is | |", "|---|---|--:|--:|---|"]
+    lines = ["| load | our page | at most | is | |", "|---|---|--:|--:|---|"]
     for load in loads:
         mine = [one for one in found if one.load == load.name]
         lines += [row(bar, load, mine) for bar in [*BARS[load.name], *EVERYWHERE]]
@@ -99,17 +99,22 @@ def bars(found: Sequence[Measured], loads: Sequence[Load]) -> str:
 
 
 def row(bar: Bar, load: Load, found: Sequence[Measured]) -> str:
-    ours, base = middle(bar.figure, visits(found, OURS)), 1.0
-    limit, told = f"{bar.times:g} {bar.unit}", number(ours, bar.unit)
+    ours = middle(bar.figure, visits(found, OURS))
+    limit, told, most = (
+        f"{bar.times:,g} {bar.unit}".strip(),
+        f"{number(ours, bar.unit)} {bar.unit}".strip(),
+        bar.times,
+    )
     if bar.of:
-        name = FLOOR if bar.of == FLOOR else best(found)
-        other = middle(bar.figure, visits(found, name))
-        if other is None:
-            return f"| {load.what} | {bar.what} | {bar.times:g} × | {told} | not compared |"
-        base = other
         limit = f"{bar.times:g} ×"
-        told = f"{ours / base:.2f} × ({name} {number(base, bar.unit)})" if ours is not None else "not done"
-    met = ours is not None and ours <= bar.times * base
+        name = FLOOR if bar.of == FLOOR else best(found)
+        base = middle(bar.figure, visits(found, name))
+        if base is None:
+            return f"| {load.what} | {bar.what} | {limit} | {told} | not compared |"
+        most *= base
+        if ours is not None:
+            told = f"{ours / base:.2f} × ({told}; {name} {number(base, bar.unit)} {bar.unit})"
+    met = ours is not None and ours <= most
     return f"| {load.what} | {bar.what} | {limit} | {told} | {'met' if met else '**not met**'} |"
 
 
@@ -187,6 +192,7 @@ def middle(figure: Callable[[Visit], float | None], made: Sequence[Visit]) -> fl
 
 
 def number(value: float | None, unit: str = "s") -> str:
+    """Seconds with two digits, anything else with none."""
     if value is None:
         return "–"
     return f"{value:.2f}" if unit == "s" else f"{value:,.0f}"
