@@ -164,6 +164,8 @@ def cells(made: Sequence[Visit], floor: float | None, load: Load) -> list[str]:
     else:
         done, spread = f"{all_stored:.2f}", f"{min(walls):.2f} … {max(walls):.2f}"
         ratio = f"{all_stored / floor:.2f}" if floor else "–"
+    if not any(visit.elements for visit in made):
+        return [done] + ["–"] * (12 if load.pictures else 11)
     in_time, clicks = sum(visit.clicks_in_time for visit in made), sum(visit.clicks for visit in made)
     found = [done, spread, ratio, number(middle(listed, made))]
     if load.pictures:

@@ -94,9 +94,9 @@ def visit(
             tools.call("Profiler.start")
         before = tools.metrics()
         tools.post("DOM.setFileInputFiles", files=[str(file) for file in files], objectId=input_id)
-        _wait(tools, limit, (width - 20, height - 15))
+        clicked = _wait(tools, limit, (width - 20, height - 15))
         try:
-            return _read(chromium, page, before, limit, profile, picture)
+            return _read(chromium, page, before, limit, clicked, profile, picture)
         except NotAnswered:
             return Visit(stored=0, errors=["the page does not answer any more"], version=chromium.version)
 
@@ -136,14 +136,16 @@ def _until(tools: DevTools, expression: str, problem: str) -> None:
     raise RuntimeError(problem)
 
 
-def _wait(tools: DevTools, limit: float, button: tuple[int, int]) -> None:
-    """Click all the time, and look whether it is done; wait for no answer of a page that is busy."""
+def _wait(tools: DevTools, limit: float, button: tuple[int, int]) -> int:
+    """Click all the time, so often as is returned, until it is done; wait for no answer of a page that is busy."""
     begun = time.monotonic()
+    clicked = 0
     next_click = begun + CLICK_EVERY / 2
     look = None
     while (now := time.monotonic()) < begun + limit:
         if now >= next_click:
             next_click += CLICK_EVERY
+            clicked += 1
             for kind in ("mousePressed", "mouseReleased"):
                 x, y = button
                 tools.post("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
@@ -152,9 +154,10 @@ def _wait(tools: DevTools, limit: float, button: tuple[int, int]) -> None:
             looked = now
         elif look.done() and now > looked + 0.2:
             if look.result().get("result", {}).get("result", {}).get("value"):
-                return
+                break
             look = None
         time.sleep(0.05)
+    return clicked
 
 
 def _read(
@@ -162,6 +165,7 @@ def _read(
     page: Page,
     before: dict[str, float],
     limit: float,
+    clicked: int,
     profile: bool,
     picture: Path | None,
 ) -> Visit:
@@ -173,7 +177,7 @@ def _read(
     after = tools.metrics()
     samples = tools.call("Profiler.stop")["profile"] if profile else None
     time.sleep(0.3)
-    probe = json.loads(tools.evaluate("JSON.stringify(__probe)"))
+    probe = json.loads(tools.evaluate("__probe.told()"))
     change = probe["change"]
     if change is None:
         return Visit(stored=0, errors=["no change event"], version=chromium.version)
@@ -189,6 +193,7 @@ def _read(
         if start + took > change and start < end
     ]
     clicks = [took for at, took in probe["clicks"] if change <= at <= end]
+    unanswered = clicked - len(probe["clicks"]) if probe["done"] is None else 0
     spent = {name: after[name] - before[name] for name in after}
     long = [task for task in tasks if task[1] - task[0] > LONG_MS]
     result = Visit(
@@ -199,7 +204,7 @@ def _read(
         requests=probe["requests"],
         longest=max((stop - start for start, stop in tasks), default=0.0) / 1000,
         long_tasks=len(long),
-        clicks=len(clicks),
+        clicks=len(clicks) + unanswered,
         clicks_in_time=sum(took <= 200 for took in clicks),
         worst_click=max(clicks, default=0.0) / 1000,
         elements=tools.evaluate("document.getElementsByTagName('*').length"),
