@@ -99,7 +99,8 @@ def bars(found: Sequence[Measured], loads: Sequence[Load]) -> str:
 
 
 def row(bar: Bar, load: Load, found: Sequence[Measured]) -> str:
-    ours = middle(bar.figure, visits(found, OURS))
+    mine = visits(found, OURS)
+    ours = middle(bar.figure, mine)
     limit, told, most = (
         f"{bar.times:,g} {bar.unit}".strip(),
         f"{number(ours, bar.unit)} {bar.unit}".strip(),
@@ -114,6 +115,8 @@ def row(bar: Bar, load: Load, found: Sequence[Measured]) -> str:
         most *= base
         if ours is not None:
             told = f"{ours / base:.2f} × ({told}; {name} {number(base, bar.unit)} {bar.unit})"
+    if not mine:
+        return f"| {load.what} | {bar.what} | {limit} | – | not measured |"
     met = ours is not None and ours <= most
     return f"| {load.what} | {bar.what} | {limit} | {told} | {'met' if met else '**not met**'} |"
 
