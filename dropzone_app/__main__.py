@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 
 from flask import Flask
 from granian import Granian
@@ -89,7 +90,14 @@ def worker() -> Flask:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     # Until granian listens, the handler that came with the parent would swallow the parent's word to stop.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    return create_app()
+    while True:
+        try:
+            return create_app()
+        except SettingError as error:
+            # The parent has started with the same settings, so that a database or a store has just gone away. A
+            # worker that ends as it starts would end granian, and the uploads of all the others with it.
+            print(error, file=sys.stderr, flush=True)
+            time.sleep(1)
 
 
 def _port(text: str) -> int:
