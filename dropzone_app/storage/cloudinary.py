@@ -29,6 +29,7 @@ from ..config import SettingError, parse_flag
 from ..errors import Rejected
 from ..naming import numbered
 from .chunks import ChunkFolder
+from .far import FarFile
 from .keys import check_key
 from .local import LocalStorage, LocalThumbnails
 from .staged import StagedFile
@@ -340,7 +341,7 @@ class CloudinaryStorage:
         )
 
 
-class _Download(io.RawIOBase):
+class _Download(FarFile):
     """A file there, read as it comes; from another place by another request."""
 
     def __init__(self, storage: CloudinaryStorage, name: str) -> None:
@@ -350,22 +351,6 @@ class _Download(io.RawIOBase):
         self._at = self._next = 0
         self._etag = self._answer.headers.get("ETag")
         self._size = int(self._answer.headers["Content-Length"])
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        if at < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        self._at = at
-        return at
 
     def readinto(self, buffer: Any) -> int:
         wanted = min(len(buffer), self._size - self._at)

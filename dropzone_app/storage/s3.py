@@ -35,6 +35,7 @@ from botocore.exceptions import (
 from ..config import SettingError, parse_flag
 from ..naming import numbered
 from .chunks import ChunkFolder
+from .far import FarFile
 from .keys import STAGING, THUMBNAILS, check_id, check_key, is_id
 from .local import LocalStorage
 from .staged import StagedFile
@@ -410,7 +411,7 @@ class S3Thumbnails:
         return self._storage.thumbnail_name(check_id(id))
 
 
-class _S3File(io.RawIOBase):
+class _S3File(FarFile):
     """An object, fetched in pieces that grow while it is read in order; all of them of one version of it.
 
     The first piece comes with the opening: a small file needs no second request, and is not lost to who deletes it.
@@ -436,22 +437,6 @@ class _S3File(io.RawIOBase):
             return b"", "", 0
         with failures(), contextlib.closing(answer["Body"]) as body:
             return body.read(), answer["ETag"], int(answer["ContentRange"].rpartition("/")[2])
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        if at < 0:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        self._at = at
-        return at
 
     def readinto(self, buffer: Any) -> int:
         wanted = min(len(buffer), self._size - self._at)
