@@ -4,6 +4,7 @@ import { watchDragging } from "./dragging.js";
 import { Dropzone } from "./dropzone.js";
 import { learnIcons } from "./icons.js";
 import { List } from "./list.js";
+import { word } from "./messages.js";
 import { Notes } from "./notes.js";
 import { buildPanel, buildPrompt } from "./panel.js";
 import { Queue } from "./queue.js";
@@ -59,8 +60,8 @@ export class BatchUploader extends Queue {
       cancel: (entry) => this.askedToCancel(entry),
       remove: (entry) => this.dropzone.removeFile(entry.file),
       words: {
-        cancel: options.dropzone?.dictCancelUpload ?? "Cancel upload",
-        remove: options.dropzone?.dictRemoveFile ?? "Remove file",
+        cancel: options.dropzone?.dictCancelUpload ?? word("cancel_upload"),
+        remove: options.dropzone?.dictRemoveFile ?? word("remove_file"),
       },
     });
     const summary = new Summary(root, this, list);

@@ -1,6 +1,7 @@
 import { CsrfToken } from "./csrf.js";
 import { humanSize, relativeTime, splitName } from "./format.js";
 import { icon, iconFor, learnIcons } from "./icons.js";
+import { sentence, word } from "./messages.js";
 import { listFiles } from "./receipts.js";
 
 /** @typedef {import("./types.js").StoredFile} StoredFile */
@@ -71,7 +72,7 @@ export class Files {
     for (const time of root.querySelectorAll("time")) {
       const then = new Date(time.dateTime);
       time.title = then.toLocaleString();
-      time.textContent = relativeTime(then, now, document.documentElement.lang || "en");
+      time.textContent = relativeTime(then, now);
     }
   }
 
@@ -119,7 +120,7 @@ export class Files {
     const page = await listFiles(this.url, cursor);
     more.removeAttribute("aria-busy");
     if (!page.ok) {
-      this.say("The list could not be loaded. Try again.");
+      this.say(word("list_failed"));
       return;
     }
     const fresh = page.files.filter(({ id }) => !this.items.has(id)).map((file) => this.build(file));
@@ -146,11 +147,11 @@ export class Files {
     const question = document.createElement("div");
     question.className = "uploads-question";
     question.setAttribute("role", "group");
-    question.setAttribute("aria-label", `Delete ${name}?`);
+    question.setAttribute("aria-label", word("delete_this", { name }));
     const words = document.createElement("span");
-    words.textContent = "Delete for good?";
-    const yes = choice("Delete", "uploads-button uploads-danger");
-    const no = choice("Keep", "uploads-button");
+    words.textContent = word("delete_question");
+    const yes = choice(word("delete"), "uploads-button uploads-danger");
+    const no = choice(word("keep"), "uploads-button");
     question.append(words, yes, no);
     item.append(question);
     item.dataset.asking = "";
@@ -195,9 +196,9 @@ export class Files {
       // Gone already is what was wanted.
       if (answer.status === 204 || answer.status === 404) return "";
       const plain = (answer.headers.get("Content-Type") ?? "").startsWith("text/plain");
-      return (plain && (await answer.text()).trim()) || `The server refused (error ${answer.status}).`;
+      return (plain && (await answer.text()).trim()) || sentence({}, "not_deleted", { status: answer.status });
     } catch {
-      return "The connection broke. Try again.";
+      return sentence({}, "not_reached");
     }
   }
 
@@ -210,7 +211,7 @@ export class Files {
     this.items.delete(item.dataset.fileId ?? "");
     item.remove();
     this.drawEmpty();
-    this.say(`${name} was deleted.`);
+    this.say(word("was_deleted", { name }));
     const target = next?.querySelector("a") ?? this.element.querySelector("h2");
     if (target instanceof HTMLElement) target.focus();
   }

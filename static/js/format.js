@@ -1,3 +1,5 @@
+import { languageTag, number, word } from "./messages.js";
+
 const UNITS = ["KB", "MB", "GB", "TB", "PB"];
 
 /**
@@ -6,7 +8,7 @@ const UNITS = ["KB", "MB", "GB", "TB", "PB"];
  * @param {number} bytes
  */
 export function humanSize(bytes) {
-  if (bytes < 1000) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
+  if (bytes < 1000) return inBytes(bytes);
   let value = bytes;
   let unit = "";
   for (unit of UNITS) {
@@ -26,7 +28,12 @@ export function humanSize(bytes) {
 export function toldApart(one, other) {
   const [said, limit] = [humanSize(one), humanSize(other)];
   if (one === other || said !== limit) return [said, limit];
-  return [one, other].map((bytes) => `${bytes.toLocaleString("en")} bytes`);
+  return [one, other].map(inBytes);
+}
+
+/** @param {number} bytes */
+function inBytes(bytes) {
+  return word(bytes === 1 ? "byte" : "bytes", { n: number(bytes) });
 }
 
 /**
@@ -41,17 +48,6 @@ function fixed(value, digits) {
   if (!tie) return value.toFixed(digits);
   const below = Math.floor(value * ten);
   return ((below % 2 === 0 ? below : below + 1) / ten).toFixed(digits);
-}
-
-/**
- * Fills `{placeholders}`; one that has no value stays as it is, so that a mistake is seen.
- *
- * @param {string} sentence
- * @param {Record<string, string | number>} values
- * @param {RegExp} [placeholder]
- */
-export function fill(sentence, values, placeholder = /\{(\w+)\}/g) {
-  return sentence.replace(placeholder, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
 const SHORT = 12;
@@ -70,25 +66,16 @@ export function splitName(name) {
 }
 
 /**
- * A sentence as it stands alone: the server's table begins in lower case where a name may come before.
- *
- * @param {string} text
- */
-export function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-/**
  * A time to come, as roughly as it is known: "20 s", "3 minutes", "2 hours".
  *
  * @param {number} seconds
  */
 export function duration(seconds) {
-  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 60) return word("seconds", { n: Math.round(seconds) });
   const minutes = Math.round(seconds / 60);
-  if (minutes < 60) return minutes === 1 ? "1 minute" : `${minutes} minutes`;
+  if (minutes < 60) return word(minutes === 1 ? "minute" : "minutes", { n: minutes });
   const hours = Math.round(seconds / 3600);
-  return hours === 1 ? "1 hour" : `${hours} hours`;
+  return word(hours === 1 ? "hour" : "hours", { n: hours });
 }
 
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} */
@@ -105,27 +92,12 @@ const SPANS = [
  *
  * @param {Date} then
  * @param {Date} now
- * @param {string} [language]
  */
-export function relativeTime(then, now, language = "en") {
+export function relativeTime(then, now) {
   const seconds = Math.max(0, (now.getTime() - then.getTime()) / 1000);
-  if (seconds < 45) return "just now";
+  if (seconds < 45) return word("just_now");
   let [unit, length] = SPANS[0];
   for (const span of SPANS) if (seconds >= span[1]) [unit, length] = span;
-  const words = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const words = new Intl.RelativeTimeFormat(languageTag, { numeric: "auto" });
   return words.format(-Math.max(1, Math.floor(seconds / length)), unit);
-}
-
-/**
- * "7 stored, 3 refused": the outcome in one breath; "" when nothing has come to an end.
- *
- * @param {Pick<import("./types.js").Counts, "stored" | "refused" | "failed" | "cancelled" | "deleted">} counts
- */
-export function outcome(counts) {
-  const said = [`${counts.stored.toLocaleString("en")} stored`];
-  if (counts.refused) said.push(`${counts.refused.toLocaleString("en")} refused`);
-  if (counts.failed) said.push(`${counts.failed.toLocaleString("en")} failed`);
-  if (counts.cancelled) said.push(`${counts.cancelled.toLocaleString("en")} cancelled`);
-  if (counts.deleted) said.push(`${counts.deleted.toLocaleString("en")} deleted`);
-  return said.join(", ");
 }

@@ -17,17 +17,17 @@ import { addTooltip } from "./tooltip.js";
  * @property {{cancel: string, remove: string}} words what those two are called
  */
 
-/** @type {Record<string, {word: string, icon: string}>} */
+/** The drawing of each; its word is called as it is. @type {Record<string, string>} */
 const LOOKS = {
-  waiting: { word: "Waiting", icon: "clock" },
-  sending: { word: "Sending", icon: "up" },
-  sent: { word: "Sent", icon: "up" },
-  checking: { word: "Checking", icon: "dots" },
-  stored: { word: "Stored", icon: "check" },
-  refused: { word: "Refused", icon: "cross" },
-  failed: { word: "Failed", icon: "warning" },
-  cancelled: { word: "Cancelled", icon: "minus" },
-  deleted: { word: "Deleted", icon: "bin" },
+  waiting: "clock",
+  sending: "up",
+  sent: "up",
+  checking: "dots",
+  stored: "check",
+  refused: "cross",
+  failed: "warning",
+  cancelled: "minus",
+  deleted: "bin",
 };
 
 /**
@@ -174,14 +174,13 @@ class Row {
   drawProgress() {
     const { entry } = this;
     const look = lookOf(entry);
-    const { word: said, icon: name } = LOOKS[look];
     if (this.look !== look) {
       this.look = look;
-      this.state.replaceChildren(icon(name), this.word);
+      this.state.replaceChildren(icon(LOOKS[look]), this.word);
     }
     const percent = Math.floor(entry.current * 100);
     this.bar.style.width = `${percent}%`;
-    this.word.textContent = look === "sending" ? `${said} ${percent} %` : said;
+    this.word.textContent = look === "sending" ? word("sending_percent", { percent }) : word(look);
   }
 
   drawButtons() {
@@ -193,7 +192,7 @@ class Row {
       const open = document.createElement("a");
       open.className = "uploads-link";
       open.href = entry.stored.url;
-      open.textContent = "Open";
+      open.textContent = word("open");
       open.append(make("span", "uploads-hidden", ` ${entry.name}`));
       buttons.push(open);
     }
@@ -223,8 +222,7 @@ class Row {
     }
     thumb.setAttribute("role", "button");
     thumb.setAttribute("tabindex", "0");
-    const what = entry.state === "refused" ? "was refused" : "failed";
-    thumb.setAttribute("aria-label", `Why ${entry.name} ${what}`);
+    thumb.setAttribute("aria-label", word(`why_${entry.state}`, { name: entry.name }));
     this.removeTooltip = addTooltip(thumb, this.element, entry.sentence);
   }
 

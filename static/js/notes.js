@@ -1,4 +1,4 @@
-import { word } from "./messages.js";
+import { number, word } from "./messages.js";
 
 /** What a drop held that became no file of the list: a sentence for each kind. */
 export class Notes {
@@ -32,7 +32,7 @@ export class Notes {
   draw() {
     const items = [...this.facts].map(([fact, paths]) => {
       const item = document.createElement("li");
-      const values = { path: paths[0], n: paths.length.toLocaleString("en") };
+      const values = { path: paths[0], n: number(paths.length) };
       item.textContent = word(paths.length === 1 ? fact : PLURAL[fact], values);
       return item;
     });

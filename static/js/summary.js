@@ -1,5 +1,5 @@
-import { duration, humanSize, outcome } from "./format.js";
-import { files, word } from "./messages.js";
+import { duration, humanSize } from "./format.js";
+import { files, number, outcome, soFar, word } from "./messages.js";
 
 /** @typedef {import("./queue.js").Queue} Queue */
 
@@ -52,16 +52,12 @@ export class Summary {
     const { counts, tally } = this.queue;
     this.element.hidden = counts.files === 0;
     this.element.dataset.state = counts.open > 0 ? "busy" : "done";
-    const number = (/** @type {number} */ value) => value.toLocaleString("en");
     if (counts.open > 0) {
-      const said = [`${number(counts.stored)} of ${number(counts.files)} stored`];
-      if (counts.refused) said.push(`${number(counts.refused)} refused`);
-      if (counts.failed) said.push(`${number(counts.failed)} failed`);
-      this.words.textContent = said.join(", ");
+      this.words.textContent = soFar(counts);
       this.detail.textContent = this.pace();
       if (performance.now() - this.spoken > SPEAK_MS) this.say(this.words.textContent);
     } else {
-      this.words.textContent = `${outcome(counts)}.`;
+      this.words.textContent = word("full_stop", { text: outcome(counts) });
       this.detail.textContent = counts.stored > 0 ? humanSize(tally.bytes.stored) : "";
     }
     const shares = tally.shares();
@@ -80,7 +76,7 @@ export class Summary {
   pace() {
     const { tally, meter, line } = this.queue;
     const { sent, total } = tally.bytes;
-    const said = [`${humanSize(Math.floor(sent))} of ${humanSize(Math.ceil(total))}`];
+    const said = [word("sizes", { sent: humanSize(Math.floor(sent)), total: humanSize(Math.ceil(total)) })];
     const speed = line.open ? meter.speed() : null;
     const left = meter.left(total - sent);
     if (speed && left !== null) {
@@ -96,7 +92,6 @@ export class Summary {
     const refused = counts.refused + counts.failed;
     if (refused === 0 && this.onlyRefused) this.list.showRefused((this.onlyRefused = false));
     const { pause, cancel, retry, refused: show, undo, clear } = this.buttons;
-    const number = (/** @type {number} */ value) => value.toLocaleString("en");
     set(pause, busy && !holding, word(line.paused ? "resume" : "pause"));
     set(cancel, busy && counts.open + counts.stored > 1, word("cancel_all"));
     set(retry, counts.failed > 0, word("retry_all", { n: number(counts.failed) }));
@@ -138,7 +133,7 @@ export class Summary {
       button.addEventListener("click", act);
       return button;
     };
-    const yes = answer("undo_yes", "uploads-danger", async () => {
+    const yes = answer("delete", "uploads-danger", async () => {
       this.question.inert = true;
       const { deleted, kept, sentence } = await this.queue.undo();
       this.question.inert = false;
@@ -148,7 +143,7 @@ export class Summary {
       this.say(said.join(" "));
       this.buttons.clear.focus();
     });
-    const no = answer("undo_no", "", () => {
+    const no = answer("keep", "", () => {
       close();
       this.buttons.undo.focus();
     });
@@ -169,7 +164,7 @@ export class Summary {
 
   done() {
     this.draw();
-    this.say(`${outcome(this.queue.counts)}.`);
+    this.say(word("full_stop", { text: outcome(this.queue.counts) }));
   }
 
   /** @param {string} words */

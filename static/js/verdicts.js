@@ -1,5 +1,4 @@
-import { capital } from "./format.js";
-import { sentence, says } from "./messages.js";
+import { capital, sentence, says } from "./messages.js";
 
 /**
  * @typedef {import("./types.js").Answer} Answer

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { duration, fill, humanSize, outcome, relativeTime, splitName } from "../../static/js/format.js";
+import { duration, humanSize, relativeTime, splitName } from "../../static/js/format.js";
+import { fill, outcome } from "../../static/js/messages.js";
 
 test("sizes are said as the server says them", () => {
   // Every value was printed by the server's own Size; the ties (1.25, 2.75, 100.5) round to even there.
