@@ -1,8 +1,8 @@
-"""Files that arrive in chunks: the state each is in, from the first chunk to its commit. No SQL, no HTML, no Flask.
+"""Files that arrive in pieces: the state each is in, from the first one to its commit. No SQL, no HTML, no Flask.
 
-A file comes in any order, in several requests at once, through several processes, and over restarts. Its first chunk
-settles what it is; each one is written to its place and then counts as a whole or not at all; the one that completes
-the file commits it, as a batch of one part.
+A file in chunks comes in any order, in several requests at once, through several processes, and over restarts. Its
+first chunk settles what it is; each one is written to its place and then counts as a whole or not at all; the one that
+completes the file commits it, as a batch of one part.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.datastructures import FileStorage
@@ -36,11 +37,8 @@ class ReceivedChunk(IncomingChunk):
     first = False
 
 
-class ChunkedUploads:
-    """The files of one owner and one upload set that arrive in chunks.
-
-    For each chunk: :meth:`receive` before its bytes, and :meth:`take` when they are all there.
-    """
+class UnfinishedFiles:
+    """The files of one owner and one upload set that arrive in pieces: how one begins, is committed and is refused."""
 
     def __init__(self, site: Site, upload_set: UploadSet, owner: str) -> None:
         self._site = site
@@ -48,6 +46,117 @@ class ChunkedUploads:
         self._rules = site.rules[upload_set.name]
         self._owner = owner
         self._unfinished = site.records.unfinished
+
+    def begin(self, *, refusal: str | None = None, **told: Any) -> Unfinished:
+        """Put the row of a file, and make room for its bytes; or find the one that is there under its uuid.
+
+        ``told``: the fields of :class:`Unfinished` that the client settles. ``refusal``: for what these are.
+        """
+        handle = "" if refusal else self._chunks().begin()
+        wanted = Unfinished(
+            owner=self._owner,
+            set=self._set.name,
+            storage=self._set.name if self._set.name in self._site.storages else "",
+            handle=handle,
+            created=now(),
+            updated=now(),
+            state=REFUSED if refusal else RECEIVING,
+            refusal=refusal,
+            **told,
+        )
+        begun: Unfinished | None = None
+        try:
+            begun = self._unfinished.begin(wanted)
+        finally:
+            if handle and (begun is None or begun.id != wanted.id):
+                self._chunks().drop(handle)
+        return begun
+
+    def _chunks(self) -> Chunks:
+        storage = self._site.storage_of(self._set)
+        if not isinstance(storage, ChunkStorage):
+            raise Rejected.because("no_chunks")
+        return storage.chunks
+
+    def _forget(self, upload: Unfinished) -> None:
+        """Remove the row of a file whose bytes are gone. OSError where the whole storage is, and they may come back."""
+        self._site.storage_of(self._set).check()
+        self._unfinished.remove(upload.id)
+
+    def _commit(self, upload: Unfinished, last: Held, sha256: str | None) -> Verdict:
+        """Commit a file of which all is there. Where that fails, its last chunk is missing again."""
+        try:
+            verdict = self._store(upload, last, sha256)
+            if verdict.rejected and _may_pass(verdict.rejected):
+                raise verdict.rejected
+            if verdict.rejected:
+                return self._refuse(upload, verdict.rejected)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._chunks().reopen(upload.handle)
+            with contextlib.suppress(SQLAlchemyError):
+                self._unfinished.reopen(upload.id)
+            raise
+        # The file is stored, and no answer may say otherwise. What fails here is done by the sweep.
+        with contextlib.suppress(OSError, SQLAlchemyError):
+            drop(self._site, upload)
+            if verdict.record and (upload.tus_metadata is not None or verdict.record.uuid != upload.uuid):
+                self._unfinished.store_as(upload.id, verdict.record.id)
+            else:
+                self._unfinished.remove(upload.id)
+        return verdict
+
+    def _store(self, upload: Unfinished, last: Held, sha256: str | None) -> Verdict:
+        """The verdict of a whole file: read once, in order, through the same checks and steps as any part."""
+        held = self._unfinished.held([upload.id])[upload.id]
+        with contextlib.closing(self._join(upload)) as joined:
+            part = Part(
+                self._rules,
+                self._site.storage_of(self._set),
+                key="file",
+                filename=upload.filename,
+                staged=joined,
+            )
+            try:
+                # It may speak for those that it goes on from as well.
+                others = [one for one in held if not last.start <= one.start < last.end]
+                for data in joined.read_through(sorted([*others, last])):
+                    if not part.screen(data):
+                        break
+                part.finish()
+            except Damaged:
+                part.reject(Rejected.because("damaged"))
+            form = {"uuid": upload.uuid, "path": upload.path, "sha256": sha256 or upload.sha256 or ""}
+            batch = Batch(self._site, self._set, owner=self._owner, form=form)
+            batch.add("file", part)
+            try:
+                batch.commit()
+            except Rejected as rejected:
+                return Verdict("file", upload.filename, rejected=rejected)
+            return batch.verdicts[0]
+
+    def _join(self, upload: Unfinished) -> JoinedFile:
+        try:
+            return self._chunks().join(upload.handle)
+        except FileNotFoundError:
+            self._forget(upload)
+            raise Rejected.because("upload_gone") from None
+
+    def _refuse(self, upload: Unfinished, rejected: Rejected) -> Verdict:
+        """Record a refusal, so that every chunk that still comes is told the same."""
+        self._unfinished.refuse(upload.id, rejected.dumps())
+        drop(self._site, upload)
+        return Verdict("file", upload.filename, rejected=rejected)
+
+    def _same_bytes(self, upload: Unfinished) -> Record | None:
+        return self._site.records.file(upload.file) if upload.file else None
+
+
+class ChunkedUploads(UnfinishedFiles):
+    """The files of one owner and one upload set that arrive in chunks.
+
+    For each chunk: :meth:`receive` before its bytes, and :meth:`take` when they are all there.
+    """
 
     def open(self, fields: Mapping[str, str], key: str, filename: str) -> ReceivedChunk:
         """:meth:`receive` for the fields that stand beside a chunk of Dropzone's."""
@@ -163,35 +272,21 @@ class ChunkedUploads:
     def _begin(self, chunk: Chunk, filename: str, path: str) -> tuple[Unfinished, bool]:
         """The upload that a first chunk begins, refused or not; False where another request has just begun it."""
         refusal: str | None = None
-        handle = ""
         try:
             check_announced(self._rules, filename, chunk.size)
-            handle = self._chunks().begin()
         except Rejected as rejected:
             refusal = rejected.dumps()
-        wanted = Unfinished(
-            id=new_id(),
-            owner=self._owner,
+        id = new_id()
+        begun = self.begin(
+            refusal=refusal,
+            id=id,
             uuid=chunk.uuid,
-            set=self._set.name,
-            storage=self._set.name if self._set.name in self._site.storages else "",
-            handle=handle,
             filename=filename,
             path=path,
             size=chunk.size,
             chunk_size=chunk.chunk_size,
-            created=now(),
-            updated=now(),
-            state=REFUSED if refusal else RECEIVING,
-            refusal=refusal,
         )
-        begun: Unfinished | None = None
-        try:
-            begun = self._unfinished.begin(wanted)
-        finally:
-            if handle and (begun is None or begun.id != wanted.id):
-                self._chunks().drop(handle)
-        return begun, begun.id == wanted.id
+        return begun, begun.id == id
 
     def _check_unchanged(self, chunk: Chunk, filename: str, upload: Unfinished) -> None:
         """Rejected unless this chunk says of its file what the first one said."""
@@ -204,12 +299,6 @@ class ChunkedUploads:
             if told != settled:
                 raise Rejected.because("chunk_changed", field=field)
 
-    def _chunks(self) -> Chunks:
-        storage = self._site.storage_of(self._set)
-        if not isinstance(storage, ChunkStorage):
-            raise Rejected.because("no_chunks")
-        return storage.chunks
-
     def _forget_if_lost(self, upload: Unfinished) -> None:
         """Rejected where somebody has cleared away what had arrived of a file; OSError where the storage is gone."""
         found = self._unfinished.find(self._owner, upload.uuid)
@@ -217,77 +306,7 @@ class ChunkedUploads:
             self._forget(upload)
             raise Rejected.because("upload_gone")
 
-    def _forget(self, upload: Unfinished) -> None:
-        """Remove the row of a file whose bytes are gone. OSError where the whole storage is, and they may come back."""
-        self._site.storage_of(self._set).check()
-        self._unfinished.remove(upload.id)
-
-    # ---- the last one
-
-    def _commit(self, upload: Unfinished, last: Held, sha256: str | None) -> Verdict:
-        """Commit a file of which all is there. Where that fails, its last chunk is missing again."""
-        try:
-            verdict = self._store(upload, last, sha256)
-            if verdict.rejected and _may_pass(verdict.rejected):
-                raise verdict.rejected
-            if verdict.rejected:
-                return self._refuse(upload, verdict.rejected)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self._chunks().reopen(upload.handle)
-            with contextlib.suppress(SQLAlchemyError):
-                self._unfinished.reopen(upload.id)
-            raise
-        # The file is stored, and no answer may say otherwise. What fails here is done by the sweep.
-        with contextlib.suppress(OSError, SQLAlchemyError):
-            drop(self._site, upload)
-            if verdict.record and verdict.record.uuid != upload.uuid:
-                self._unfinished.store_as(upload.id, verdict.record.id)
-            else:
-                self._unfinished.remove(upload.id)
-        return verdict
-
-    def _store(self, upload: Unfinished, last: Held, sha256: str | None) -> Verdict:
-        """The verdict of a whole file: read once, in order, through the same checks and steps as any part."""
-        held = self._unfinished.held([upload.id])[upload.id]
-        with contextlib.closing(self._join(upload)) as joined:
-            part = Part(
-                self._rules,
-                self._site.storage_of(self._set),
-                key="file",
-                filename=upload.filename,
-                staged=joined,
-            )
-            try:
-                for data in joined.read_through(sorted([*held, last])):
-                    if not part.screen(data):
-                        break
-                part.finish()
-            except Damaged:
-                part.reject(Rejected.because("damaged"))
-            form = {"uuid": upload.uuid, "path": upload.path, "sha256": sha256 or upload.sha256 or ""}
-            batch = Batch(self._site, self._set, owner=self._owner, form=form)
-            batch.add("file", part)
-            try:
-                batch.commit()
-            except Rejected as rejected:
-                return Verdict("file", upload.filename, rejected=rejected)
-            return batch.verdicts[0]
-
-    def _join(self, upload: Unfinished) -> JoinedFile:
-        try:
-            return self._chunks().join(upload.handle)
-        except FileNotFoundError:
-            self._forget(upload)
-            raise Rejected.because("upload_gone") from None
-
     # ---- what became of it
-
-    def _refuse(self, upload: Unfinished, rejected: Rejected) -> Verdict:
-        """Record a refusal, so that every chunk that still comes is told the same."""
-        self._unfinished.refuse(upload.id, rejected.dumps())
-        drop(self._site, upload)
-        return Verdict("file", upload.filename, rejected=rejected)
 
     def _outcome(self, incoming: ReceivedChunk) -> Verdict:
         """The verdict of a file that takes no more chunks; Rejected where that is not decided in time."""
@@ -314,9 +333,6 @@ class ChunkedUploads:
     def _record(self, uuid: str) -> Record | None:
         return self._site.records.of_uuids(self._owner, [uuid]).get(uuid)
 
-    def _same_bytes(self, upload: Unfinished) -> Record | None:
-        return self._site.records.file(upload.file) if upload.file else None
-
 
 def recover(site: Site) -> None:
     """Let uploads whose commit ended with its process take chunks again; after :meth:`Site.recover`."""
@@ -325,7 +341,10 @@ def recover(site: Site) -> None:
         record = site.records.of_uuids(upload.owner, [upload.uuid]).get(upload.uuid)
         if record and record.state == STORED:
             # It ended between the commit and the tidying up.
-            site.records.unfinished.remove(upload.id)
+            if upload.tus_metadata is None:
+                site.records.unfinished.remove(upload.id)
+            else:
+                site.records.unfinished.store_as(upload.id, record.id)
             drop(site, upload)
         elif isinstance(storage, ChunkStorage):
             # Where the bytes are gone, the next chunk finds that out.

@@ -116,6 +116,29 @@ MESSAGES: dict[str, Message] = {
         409, "what had arrived of this file is gone: it was cancelled or cleared away; send the file again."
     ),
     "no_chunks": Message(400, "files cannot be sent in chunks here; send the file in one piece."),
+    # A request of the tus protocol; the upload may go on.
+    "tus_version": Message(
+        412,
+        "Uploads by the tus protocol must have the header Tus-Resumable: 1.0.0; use a client of that version.",
+    ),
+    "tus_extension": Message(
+        400, "{header} belongs to an extension of the tus protocol that is not offered here; send it without."
+    ),
+    "tus_type": Message(415, "The bytes of an upload must be sent as application/offset+octet-stream."),
+    "tus_offset": Message(
+        409,
+        "{held} of this upload are here, and what came begins elsewhere; ask for its offset, and go on there.",
+    ),
+    "tus_excess": Message(
+        413,
+        "more arrived than the {size} that were announced of this file; send it again from the beginning.",
+    ),
+    # The status is the protocol's own.
+    "tus_checksum": Message(460, "what arrived is not what its checksum says; send it again."),
+    "tus_stored": Message(403, "The upload is complete, and its file is stored; delete it among your files."),
+    "tus_gone": Message(
+        410, "This upload was refused, or its file was deleted; choose a file and begin an upload of its own."
+    ),
     # A file in chunks, for good.
     "chunk_differs": Message(
         409, "two versions of this file arrived: it may have changed while it was sent; drop it again."

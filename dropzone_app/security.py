@@ -87,19 +87,20 @@ def check_origin(request: Request) -> None:
 
 def check_form(request: Request) -> None:
     """Rejected for a body that no upload can have, told from its headers."""
-    _check_encoding(request)
+    check_encoding(request)
     if request.mimetype != "multipart/form-data" or not request.mimetype_params.get("boundary"):
         raise Rejected.because("not_multipart")
 
 
 def check_json(request: Request) -> None:
     """Rejected for a body that no list of files can have, told from its headers."""
-    _check_encoding(request)
+    check_encoding(request)
     if request.mimetype != "application/json":
         raise Rejected.because("not_json")
 
 
-def _check_encoding(request: Request) -> None:
+def check_encoding(request: Request) -> None:
+    """Rejected for a body that is coded: what is stored is what was sent."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Rejected.because("content_encoding")
 

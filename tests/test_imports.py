@@ -16,7 +16,7 @@ LAYERS = (
     {"cli", "forms", "reuploaded"},
     {"views"},
     {"security", "signals"},
-    {"sweep"},
+    {"sweep", "tus"},
     {"chunked", "state"},
     {"batch", "thumbnails"},
     {"uploads"},

@@ -19,6 +19,11 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+def is_id(text: str) -> bool:
+    """Whether this can be an id: what a client puts into an address may be no text for a database at all."""
+    return len(text) == 32 and text.isascii() and text.isalnum()
+
+
 class Database:
     """Transactions of an engine, and what it has of its own. Failures are ``SQLAlchemyError``."""
 

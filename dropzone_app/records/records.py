@@ -31,7 +31,7 @@ from ..config import SettingError
 from ..naming import numbered
 from ..processes import is_alive, this_process
 from . import migrations
-from .database import Database, now
+from .database import Database, is_id, now
 from .sqlite import SQLite
 from .tables import COMMITTING, STORED, UNDOING
 from .tables import batches as _batches
@@ -81,11 +81,6 @@ class Record:
 def new_id() -> str:
     """A random 128-bit id, 32 hexadecimal digits."""
     return secrets.token_hex(16)
-
-
-def _is_id(text: str) -> bool:
-    # What a client puts into an address may be no text for a database at all.
-    return len(text) == 32 and text.isascii() and text.isalnum()
 
 
 class Records:
@@ -300,7 +295,7 @@ class Records:
 
     def reserved_or_stored(self, id: str) -> Record | None:
         """The file with this id, also while it is being committed; None once it is neither."""
-        if not _is_id(id):
+        if not is_id(id):
             return None
         with self._read() as connection:
             found = connection.execute(select(_files).where(_files.c.id == id)).mappings().first()
@@ -364,7 +359,7 @@ class Records:
 
         Its row stays as a reservation of ours, so that its bytes are removed even if this process dies now.
         """
-        if not _is_id(id):
+        if not is_id(id):
             return None
         with self._write(final=True) as connection:
             row = connection.execute(
@@ -390,7 +385,7 @@ class Records:
 
     def batch(self, id: str, owner: str | None) -> dict[str, Any] | None:
         """A batch's report, if it is ``owner``'s and not older than a day."""
-        if not _is_id(id):
+        if not is_id(id):
             return None
         with self._read() as connection:
             found = connection.execute(

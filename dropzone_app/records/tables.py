@@ -94,6 +94,8 @@ uploads = Table(
     Column("file", String(32)),
     # Who is committing.
     Column("process", String(200)),
+    # What a client of the tus protocol told of it, to be told again; NULL where another client sends it.
+    Column("tus_metadata", Text),
     UniqueConstraint("owner", "uuid"),
 )
 chunks = Table(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
 from ..processes import is_alive, this_process
-from .database import Database, now
+from .database import Database, is_id, now
 from .tables import COMMITTING, STORED
 from .tables import chunks as _chunks
 from .tables import uploads as _uploads
@@ -29,7 +29,7 @@ _COMMIT_LIMIT = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An upload that came in chunks. What stands above ``sha256`` was settled by the first of them, for good."""
+    """An upload that comes in pieces. What stands above ``sha256`` was settled by the first of them, for good."""
 
     id: str
     owner: str
@@ -41,7 +41,7 @@ class Unfinished:
     filename: str
     path: str
     size: int
-    #: Bytes of every chunk but the last.
+    #: Bytes of every chunk but the last; 0 where its bytes come in order, in pieces of any length.
     chunk_size: int
     created: int
     #: When the last chunk came.
@@ -55,6 +55,8 @@ class Unfinished:
     #: The refusal, as whoever recorded it wrote it down.
     refusal: str | None = None
     file: str | None = None
+    #: What a client of the tus protocol told of it; None where another client sends it.
+    tus_metadata: str | None = None
 
 
 class Held(NamedTuple):
@@ -90,6 +92,18 @@ class UnfinishedUploads:
     def __init__(self, database: Database) -> None:
         self._read, self._write = database.read, database.write
         self._begin = database.upsert(_uploads).on_conflict_do_nothing()
+        whole = database.upsert(_chunks)
+        self._put_whole = whole.on_conflict_do_update(
+            index_elements=["upload", "start"], set_={"end": whole.excluded.end, "mark": whole.excluded.mark}
+        )
+
+    def get(self, id: str) -> Unfinished | None:
+        """The upload with this id, whoever's it is."""
+        if not is_id(id):
+            return None
+        with self._read() as connection:
+            row = connection.execute(select(_uploads).where(_uploads.c.id == id)).mappings().first()
+            return _unfinished(row) if row else None
 
     def find(self, owner: str, uuid: str) -> Unfinished | None:
         """The owner's upload with this uuid."""
@@ -165,6 +179,28 @@ class UnfinishedUploads:
                 connection.execute(insert(_chunks), {"upload": id, **chunk._asdict()})
             connection.execute(update(_uploads).where(_uploads.c.id == id).values(**values))
             return Taken.LAST if last else Taken.KEPT
+
+    def extend(self, id: str, start: int, end: int, mark: str) -> Taken:
+        """Let the bytes from ``start`` to ``end`` count, which go on where the last ones ended, as one row with them.
+
+        ``mark``: of all bytes up to ``end``. OVERLAPPING where they do not go on there; the last ones are as in
+        :meth:`take`.
+        """
+        with self._write() as connection:
+            row = self._receiving(connection, id)
+            if row is None:
+                return Taken.CLOSED
+            if row.received != start:
+                return Taken.OVERLAPPING
+            values: dict[str, Any] = {"updated": now()}
+            if end == row.size:
+                values |= {"state": COMMITTING, "process": this_process()}
+            else:
+                values["received"] = end
+                whole = {"upload": id, "start": 0, "end": end, "mark": mark}
+                connection.execute(self._put_whole, whole)
+            connection.execute(update(_uploads).where(_uploads.c.id == id).values(**values))
+            return Taken.LAST if end == row.size else Taken.KEPT
 
     def _receiving(self, connection: Connection, id: str) -> Unfinished | None:
         """The row of an upload that takes chunks, ours alone until the transaction ends."""

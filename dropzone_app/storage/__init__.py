@@ -111,8 +111,11 @@ class Chunks(Protocol):
     def begin(self) -> str:
         """Make room for a file; its handle."""
 
-    def write(self, handle: str, offset: int | None) -> ChunkWriter:
-        """Where the bytes of the chunk at ``offset`` go as they arrive; None: they are only looked at."""
+    def write(self, handle: str, offset: int | None, before: str = "") -> ChunkWriter:
+        """Where the bytes of the chunk at ``offset`` go as they arrive; None: they are only looked at.
+
+        ``before``: the mark of a chunk that ended there, and that it makes one with.
+        """
 
     def join(self, handle: str) -> JoinedFile:
         """The whole file, to be committed; no chunk is taken any more."""

@@ -35,10 +35,10 @@ class Damaged(Exception):
 class ChunkWriter:
     """Takes the bytes of one chunk. ``offset`` None: they are only looked at, since the chunk is there."""
 
-    def __init__(self, path: Path, offset: int | None) -> None:
-        """FileNotFoundError where the file no longer takes chunks."""
+    def __init__(self, path: Path, offset: int | None, before: str = "") -> None:
+        """FileNotFoundError where the file no longer takes chunks. ``before``: see :meth:`ChunkFolder.write`."""
         self._path = path
-        self._sum = 0
+        self._sum = int(before or "0", 16)
         self._offset = self._at = offset
         self._fd = -1
         if offset is not None:
@@ -58,6 +58,10 @@ class ChunkWriter:
                 written = os.pwrite(self._fd, rest, self._at)
                 self._at += written
                 rest = rest[written:]
+
+    def beginning(self, size: int) -> bytes:
+        """The first ``size`` bytes of the file."""
+        return os.pread(self._fd, size, 0)
 
     @property
     def mark(self) -> str:
@@ -139,9 +143,12 @@ class ChunkFolder:
     def _make(self, handle: str) -> None:
         os.close(os.open(self._open(handle), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
-    def write(self, handle: str, offset: int | None) -> ChunkWriter:
-        """A writer for the chunk that begins at ``offset``. FileNotFoundError where the file takes no more."""
-        return ChunkWriter(self._open(handle), offset)
+    def write(self, handle: str, offset: int | None, before: str = "") -> ChunkWriter:
+        """A writer for the chunk that begins at ``offset``. FileNotFoundError where the file takes no more.
+
+        ``before``: the mark of a chunk that ended there, which the writer's mark then speaks for as well.
+        """
+        return ChunkWriter(self._open(handle), offset, before)
 
     def join(self, handle: str) -> JoinedFile:
         """The whole file: from now on nobody can write it. FileNotFoundError where it is gone."""

@@ -13,7 +13,7 @@ from .. import security
 from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
 from ..naming import shown
-from . import files, pages, states, upload
+from . import files, pages, states, tus, upload
 from .base import owner, site
 
 _PACKAGE = Path(__file__).parent.parent
@@ -41,6 +41,11 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool) -> Blueprint:
     blueprint.add_url_rule("/uploads", "unfinished", states.unfinished)
     blueprint.add_url_rule("/uploads/<uuid>", "state", states.state)
     blueprint.add_url_rule("/uploads/<uuid>", "cancel", states.cancel, methods=["DELETE"])
+    tus_methods = ["OPTIONS", "POST", "HEAD", "PATCH", "DELETE"]
+    for rule, methods in (("/tus/", tus_methods[:2]), ("/tus/<name>", tus_methods)):
+        blueprint.add_url_rule(
+            rule, "tus", tus.tus, methods=methods, strict_slashes=False, provide_automatic_options=False
+        )
     blueprint.add_url_rule("/files", "files", files.files)
     blueprint.add_url_rule("/files/<id>/<filename>", "file", files.file)
     blueprint.add_url_rule("/files/<id>", "delete_file", files.delete_file, methods=["DELETE"])
@@ -60,6 +65,9 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool) -> Blueprint:
 
 def _guard() -> None:
     """Refuse before the body is read what can be refused by then."""
+    if request.endpoint == "uploads.tus":
+        tus.guard()
+        return
     if request.method in {"GET", "HEAD", "OPTIONS"}:
         return
     settings = site().settings
@@ -136,6 +144,8 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
             # What it would have sent may be an open file.
             response.close()
             response = ours
+        if request.endpoint == "uploads.tus":
+            tus.finish(response)
         # An uploaded file is no page of ours, whatever its type: it keeps its own, narrower policy.
         if request.endpoint in {"uploads.file", "uploads.thumbnail"}:
             response = security.without_cookie(response)

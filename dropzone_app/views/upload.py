@@ -57,7 +57,7 @@ def take_chunk(upload_set: UploadSet, file: Any) -> Verdict | None:
     verdict = uploads.finish(chunk, request.form)
     security.note_commit()
     if verdict:
-        _tell(upload_set.declared, verdict)
+        tell_verdict(upload_set.declared, verdict)
     return verdict
 
 
@@ -66,10 +66,11 @@ def commit(batch: Batch) -> None:
     batch.commit()
     security.note_commit()
     for verdict in batch.verdicts:
-        _tell(batch.upload_set, verdict)
+        tell_verdict(batch.upload_set, verdict)
 
 
-def _tell(upload_set: UploadSet, verdict: Verdict) -> None:
+def tell_verdict(upload_set: UploadSet, verdict: Verdict) -> None:
+    """Tell who listens what became of a part. ``upload_set``: as it was declared."""
     if verdict.repeated:
         return
     if verdict.rejected:
