@@ -1,6 +1,8 @@
 """Records: reserved, stored, found again; at a cost that does not grow with what is there."""
 
+import errno
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,7 @@ from dropzone_app import SettingError, processes
 from dropzone_app.records import BATCH_LIFETIME, UNDOING, Record, Records, new_id, now, upgrading
 from dropzone_app.records import database as database_module
 from dropzone_app.records import records as records_module
+from dropzone_app.records import sqlite as sqlite_module
 from dropzone_app.uploads import Site
 
 TXT = b"hello"
@@ -105,16 +108,16 @@ def steps(records: Records) -> Iterator[Callable[[], int]]:
         count[0] += 1
         return 0
 
-    def checkout(connection: Any, *rest: Any) -> None:
+    def begin(connection: Any) -> None:
         # Ten steps of SQLite's virtual machine.
-        connection.set_progress_handler(tick, 10)
+        connection.connection.set_progress_handler(tick, 10)
 
     if records._engine.dialect.name == "sqlite":
-        event.listen(records._engine, "checkout", checkout)
+        event.listen(records._engine, "begin", begin)
         try:
             yield lambda: count[0]
         finally:
-            event.remove(records._engine, "checkout", checkout)
+            event.remove(records._engine, "begin", begin)
     else:
         before = touched(records)
         yield lambda: touched(records) - before
@@ -335,29 +338,68 @@ def test_another_key_is_given_where_a_foreign_file_lies(records: Records) -> Non
 # ---- what survives
 
 
-# In SQLite's words NORMAL (1) survives a killed process, and FULL (2) a power cut too.
-ASK = {"SQLite": ("PRAGMA synchronous", 1, 2), "PostgreSQL": ("SHOW synchronous_commit", "off", "on")}
+def test_the_last_commit_of_an_upload_waits_for_the_disk_and_no_other_does(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert waits_of(site, monkeypatch) == ["commit", "commit", "disk"]
 
 
-def test_the_last_commit_of_an_upload_waits_for_the_disk_and_no_other_does(site: Site, database: str) -> None:
-    question, does_not, waits = ASK[database]
-    assert levels_of(site, question) == [does_not, waits]
+def test_it_does_not_wait_where_that_is_not_wanted(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of(make_app(tmp_path, UPLOADS_DURABLE=False))
+    assert waits_of(site, monkeypatch) == ["commit", "commit"]
 
 
-def test_it_does_not_wait_where_that_is_not_wanted(database: str, tmp_path: Path) -> None:
-    question, does_not, _ = ASK[database]
-    assert levels_of(site_of(make_app(tmp_path, UPLOADS_DURABLE=False)), question) == [does_not, does_not]
+def waits_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commits of one batch, and where one waits for the disk of the database."""
+    steps: list[str] = []
+    real = os.fdatasync
 
-
-def levels_of(site: Site, question: str) -> list[Any]:
-    levels: list[Any] = []
+    def fdatasync(fd: int) -> None:
+        assert os.readlink(f"/proc/self/fd/{fd}").endswith("/app.sqlite-wal")
+        database = site.records._database
+        assert isinstance(database, sqlite_module.SQLite)
+        assert not database.writing._thread.locked(), "nobody waits with it"
+        real(fd)
+        steps.append("disk")
 
     def note(connection: Any) -> None:
-        levels.append(connection.connection.cursor().execute(question).fetchone()[0])
+        steps.append("commit")
+        if site.records._engine.dialect.name == "postgresql":
+            asked = connection.connection.cursor().execute("SHOW synchronous_commit")
+            steps.extend(["disk"] if asked.fetchone()[0] == "on" else [])
 
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
     event.listen(site.records._engine, "commit", note)
-    commit(site, ("a.txt", TXT), ("b.txt", TXT))
-    return levels
+    assert codes(commit(site, ("a.txt", TXT), ("b.txt", TXT))) == [None, None]
+    return steps
+
+
+def test_what_the_disk_of_the_database_refuses_is_not_stored(
+    sqlite_records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    reserved = sqlite_records.reserve([row("a.txt"), row("b.txt")])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", fail)
+        with pytest.raises(SQLAlchemyError, match="Input/output error"):
+            sqlite_records.store([record.id for record in reserved])
+    assert list(sqlite_records.everything()) == []
+    sqlite_records.release([record.id for record in reserved])
+    assert [record.key for record in store(sqlite_records, row("a.txt"))] == ["a.txt"]
+
+
+def test_a_database_without_a_log_waits_for_the_disk_by_itself(tmp_path: Path) -> None:
+    sent: list[str] = []
+    connection = sqlite3.connect(":memory:")
+    connection.set_trace_callback(sent.append)
+    sqlite_module._connected(connection, None)
+    connection.close()
+    assert "PRAGMA journal_mode=WAL" in sent
+    assert not any("synchronous" in statement for statement in sent), "SQLite's own is FULL"
 
 
 def test_the_database_is_in_wal_mode_and_waits_when_it_is_busy(sqlite_records: Records) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 #: Seconds that a writer waits for another one.
 BUSY_TIMEOUT = 10
@@ -22,6 +22,10 @@ def now() -> int:
 def is_id(text: str) -> bool:
     """Whether this can be an id: what a client puts into an address may be no text for a database at all."""
     return len(text) == 32 and text.isascii() and text.isalnum()
+
+
+class NotSynced(SQLAlchemyError):
+    """What was committed is there for everybody, and may not be after a power cut."""
 
 
 class Database:
@@ -39,7 +43,7 @@ class Database:
         return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     def write(self, *, final: bool = False) -> contextlib.AbstractContextManager[Connection]:
-        """A transaction that writes. ``final``: what it wrote survives a power cut (where durable)."""
+        """A transaction that writes. ``final``: what it wrote survives a power cut (where durable), or NotSynced."""
         raise NotImplementedError
 
     def alone(self) -> contextlib.AbstractContextManager[Connection]:

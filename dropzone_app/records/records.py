@@ -31,7 +31,7 @@ from ..config import SettingError
 from ..naming import numbered
 from ..processes import is_alive, this_process
 from . import migrations
-from .database import Database, is_id, now
+from .database import Database, NotSynced, is_id, now
 from .sqlite import SQLite
 from .tables import COMMITTING, STORED, UNDOING
 from .tables import batches as _batches
@@ -233,6 +233,11 @@ class Records:
             with self._write(final=True) as connection:
                 if self._store.run(connection, [{"reserved": id} for id in ids]) != len(ids):
                     raise SQLAlchemyError("a reservation was undone while it was being committed")
+        except NotSynced:
+            # Nobody is told that it is stored: then it must not be.
+            with self._write() as connection:
+                connection.execute(update(_files).where(_files.c.id.in_(ids)).values(_undoing()))
+            raise
         except DBAPIError:
             # What was lost with a connection may be the answer only.
             with self._read() as connection:

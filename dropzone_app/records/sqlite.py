@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from . import database
-from .database import Database
+from .database import Database, NotSynced
 
 
 class SQLite(Database):
@@ -33,19 +33,55 @@ class SQLite(Database):
         super().__init__(engine, durable=durable)
         event.listen(engine, "connect", _connected)
         event.listen(engine, "begin", _begin)
-        self._for_now = engine.execution_options(uploads="write")
-        self._for_good = engine.execution_options(uploads="final")
+        self._writers = engine.execution_options(uploads="write")
         self._file = None if url.database in {None, "", ":memory:"} else url.database
         self.writing = _Turn(self._file)
+        #: The connection of whoever has the turn: to take one from the pool costs as much as a statement.
+        self._writer: Connection | None = None
 
     def __str__(self) -> str:
         return self._file or super().__str__()
 
     @contextlib.contextmanager
     def write(self, *, final: bool = False) -> Iterator[Connection]:
-        engine = self._for_good if final and self.durable else self._for_now
-        with self.writing.taken(), engine.begin() as connection:
+        with self.writing.taken() as alone:
+            if alone and self._file:
+                with self._keeping() as connection, connection.begin():
+                    yield connection
+            else:
+                with self._writers.begin() as connection:
+                    yield connection
+        if final and self.durable and self._file:
+            self._sync(self._file)
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[Connection]:
+        connection, self._writer = self._writer or self._writers.connect(), None
+        try:
             yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._writer = connection
+
+    @staticmethod
+    def _sync(file: str) -> None:
+        """Wait until what was committed survives a power cut.
+
+        After the turn: SQLite's own way (``synchronous=FULL``) has all other writers wait for the disk too, and the
+        disk for one of them after the other. What is no longer in the log was synced when it left it
+        (sqlite.org/wal.html, 3.2).
+        """
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                # SQLite follows links before it names its log.
+                fd = os.open(f"{os.path.realpath(file)}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fdatasync(fd)
+                finally:
+                    os.close(fd)
+        except OSError as error:
+            raise NotSynced(f"the log of the database: {error.strerror}") from error
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Connection]:
@@ -69,6 +105,12 @@ class SQLite(Database):
     def upsert(self, table: Table) -> Any:
         return insert(table)
 
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        super().close()
+
     def check(self) -> None:
         if self._file and not Path(self._file).exists():
             # What is open still answers, and what it takes would be gone with this process.
@@ -91,9 +133,10 @@ class _Turn:
         self._fd = -1
 
     @contextlib.contextmanager
-    def taken(self) -> Iterator[None]:
+    def taken(self) -> Iterator[bool]:
+        """Wait for the turn; whether no other thread has it."""
         if not self._thread.acquire(timeout=database.BUSY_TIMEOUT):
-            yield
+            yield False
             return
         try:
             with contextlib.suppress(OSError):
@@ -102,7 +145,7 @@ class _Turn:
                     self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 if self._fd >= 0:
                     fcntl.flock(self._fd, fcntl.LOCK_EX)
-            yield
+            yield True
         finally:
             with contextlib.suppress(OSError):
                 if self._fd >= 0:
@@ -111,31 +154,29 @@ class _Turn:
 
 
 def _connected(connection: Any, _: Any) -> None:
-    _use_wal(connection)
-    connection.execute("PRAGMA synchronous=NORMAL")
+    if _use_wal(connection):
+        # Survives a killed process; what must survive a power cut waits for the log.
+        connection.execute("PRAGMA synchronous=NORMAL")
     # A checkpoint waits for the disk, behind all that was just uploaded: seldom is better. 32 MB of log at most.
     connection.execute("PRAGMA wal_autocheckpoint=8000")
 
 
 def _begin(connection: Connection) -> None:
-    mode = connection.get_execution_options().get("uploads")
-    execute = connection.connection.cursor().execute
+    writes = connection.get_execution_options().get("uploads")
     try:
-        if mode:
-            # NORMAL survives a killed process; FULL a power cut, at the price of an fsync.
-            execute(f"PRAGMA synchronous={'FULL' if mode == 'final' else 'NORMAL'}")
         # A reader that turns writer half-way can fail at once, busy timeout or not; a declared writer waits.
-        execute("BEGIN IMMEDIATE" if mode else "BEGIN")
+        connection.connection.cursor().execute("BEGIN IMMEDIATE" if writes else "BEGIN")
     except sqlite3.Error as error:
         raise OperationalError("BEGIN", None, error) from error
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def _use_wal(connection: sqlite3.Connection) -> bool:
+    """Whether this database has a write-ahead log now: some file systems cannot share its memory."""
     deadline = time.monotonic() + database.BUSY_TIMEOUT
     while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
+            mode: str = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            return mode == "wal"
         except sqlite3.OperationalError as error:
             # The one lock that SQLite does not wait for: processes that start together on a new file want it.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
