@@ -3,12 +3,22 @@ import { humanSize, relativeTime, splitName } from "./format.js";
 import { icon, iconFor, learnIcons } from "./icons.js";
 import { sentence, word } from "./messages.js";
 import { listFiles } from "./receipts.js";
+import { Windowed } from "./windowed.js";
 
-/** @typedef {import("./types.js").StoredFile} StoredFile */
+/**
+ * @typedef {import("./types.js").StoredFile} StoredFile
+ *
+ * @typedef {object} Item
+ * @property {string} id
+ * @property {StoredFile | null} file null where the server itself has made the row
+ * @property {HTMLElement | null} row kept while it is out of sight: the server's, and one that asks a question
+ */
 
 const PICTURE = /^image\/(jpeg|png|gif|webp|avif|bmp)$/;
 const SMALL_PICTURE = 2_000_000;
 const CLOCK_MS = 30_000;
+/** What is stored meanwhile comes to the list together. */
+const GATHER_MS = 400;
 const TRIES = 8;
 
 /** "Your files": what the server listed, brought to life, and what was stored since, put on top. */
@@ -31,12 +41,25 @@ export class Files {
       url: element.dataset.csrfUrl ?? "",
       header: element.dataset.csrfHeader,
     });
-    /** @type {Map<string, HTMLElement>} */
-    this.items = new Map();
+    /** @type {Map<string, Item>} */
+    this.known = new Map();
+    /** Newest first. @type {Item[]} */
+    this.items = [];
     /** @type {StoredFile[]} */
     this.arrived = [];
+    this.gathered = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.drawing = undefined;
+    this.windowed = new Windowed(this.list, (/** @type {Item} */ item) => this.rowOf(item));
 
-    for (const item of this.list.children) this.adopt(/** @type {HTMLElement} */ (item));
+    for (const row of /** @type {HTMLElement[]} */ ([...this.list.children])) {
+      const item = { id: row.dataset.fileId ?? "", file: null, row };
+      this.known.set(item.id, item);
+      this.items.push(item);
+      this.windowed.adopt(item, row);
+      this.wake(item, row);
+    }
+    this.windowed.show(this.items);
     this.more?.addEventListener("click", (event) => {
       event.preventDefault();
       this.showMore();
@@ -46,23 +69,34 @@ export class Files {
     });
     document.addEventListener("batchuploader:deleted", (event) => {
       const { id } = /** @type {CustomEvent<{file: StoredFile | null}>} */ (event).detail.file ?? {};
-      this.items.get(id ?? "")?.remove();
-      this.items.delete(id ?? "");
-      this.drawEmpty();
+      if (this.known.delete(id ?? "")) this.drawSoon();
     });
     setInterval(() => this.drawTimes(this.list), CLOCK_MS);
   }
 
-  /** @param {HTMLElement} item */
-  adopt(item) {
-    this.items.set(item.dataset.fileId ?? "", item);
-    this.drawTimes(item);
-    const image = item.querySelector("img");
+  /** @param {Item} item */
+  rowOf(item) {
+    if (item.row) {
+      this.drawTimes(item.row);
+      return item.row;
+    }
+    const row = this.build(/** @type {StoredFile} */ (item.file));
+    this.wake(item, row);
+    return row;
+  }
+
+  /**
+   * @param {Item} item
+   * @param {HTMLElement} row
+   */
+  wake(item, row) {
+    this.drawTimes(row);
+    const image = row.querySelector("img");
     if (image) watch(image);
-    const remove = item.querySelector("[data-uploads-delete]");
+    const remove = row.querySelector("[data-uploads-delete]");
     if (remove instanceof HTMLButtonElement) {
       remove.hidden = false;
-      remove.addEventListener("click", () => this.ask(item, remove));
+      remove.addEventListener("click", () => this.ask(item, row, remove));
     }
   }
 
@@ -76,16 +110,40 @@ export class Files {
     }
   }
 
-  /** Gathers what arrives within a frame, so that a batch costs one layout. @param {StoredFile} file */
+  /** @param {StoredFile} file */
   arrive(file) {
-    if (this.items.has(file.id)) return;
-    if (this.arrived.push(file) > 1) return;
-    requestAnimationFrame(() => {
-      const fresh = this.arrived.filter(({ id }) => !this.items.has(id)).reverse();
-      this.arrived = [];
-      this.list.prepend(...fresh.map((one) => this.build(one)));
-      this.drawEmpty();
-    });
+    this.arrived.push(file);
+    this.drawSoon();
+  }
+
+  /** The first at once; where more follow, they come together: each time costs a window full of rows. */
+  drawSoon() {
+    this.drawing ??= setTimeout(() => this.gather(), Math.max(0, this.gathered + GATHER_MS - performance.now()));
+  }
+
+  gather() {
+    this.drawing = undefined;
+    this.gathered = performance.now();
+    const fresh = this.arrived.filter(({ id }) => !this.known.has(id)).reverse();
+    this.arrived = [];
+    this.show([...this.take(fresh), ...this.items.filter(({ id }) => this.known.has(id))]);
+  }
+
+  /**
+   * @param {StoredFile[]} files
+   * @returns {Item[]}
+   */
+  take(files) {
+    const items = files.map((file) => ({ id: file.id, file, row: null }));
+    for (const item of items) this.known.set(item.id, item);
+    return items;
+  }
+
+  /** @param {Item[]} items */
+  show(items) {
+    this.items = items;
+    this.windowed.show(items);
+    this.empty.hidden = items.length > 0;
   }
 
   /** @param {StoredFile} file */
@@ -94,21 +152,24 @@ export class Files {
     const item = /** @type {HTMLElement} */ (copy.firstElementChild);
     item.dataset.fileId = file.id;
     for (const link of item.querySelectorAll("a")) link.href = file.url;
-    for (const name of item.querySelectorAll("[data-file-name]")) name.textContent = file.filename;
+    for (const control of item.querySelectorAll("[aria-label]")) {
+      control.setAttribute("aria-label", `${control.getAttribute("title")} ${file.filename}`);
+    }
     const shown = /** @type {HTMLElement} */ (item.querySelector(".uploads-name"));
     shown.title = file.filename;
-    splitName(file.filename).forEach((piece, index) => (shown.children[index].textContent = piece));
+    const [head, tail] = splitName(file.filename);
+    shown.children[0].textContent = head;
+    shown.append(tail);
     const fill = (/** @type {string} */ key, /** @type {string} */ text) => {
       const slot = /** @type {HTMLElement} */ (item.querySelector(`[data-file-${key}]`));
+      if (text === "") slot.remove();
       slot.textContent = text;
-      slot.hidden = text === "";
     };
     fill("size", humanSize(file.size));
     fill("path", file.path ?? "");
     const time = /** @type {HTMLTimeElement} */ (item.querySelector("time"));
     time.dateTime = file.created;
     /** @type {HTMLElement} */ (item.querySelector("[data-file-picture]")).replaceChildren(...pictureOf(file));
-    this.adopt(item);
     return item;
   }
 
@@ -123,9 +184,9 @@ export class Files {
       this.say(word("list_failed"));
       return;
     }
-    const fresh = page.files.filter(({ id }) => !this.items.has(id)).map((file) => this.build(file));
-    this.list.append(...fresh);
-    fresh[0]?.querySelector("a")?.focus({ preventScroll: true });
+    const first = this.items.length;
+    this.show([...this.items, ...this.take(page.files.filter(({ id }) => !this.known.has(id)))]);
+    if (this.items.length > first) this.windowed.focus(first);
     if (page.next === null) {
       more.remove();
       this.more = null;
@@ -139,11 +200,13 @@ export class Files {
   /**
    * Deleting cannot be undone, so it asks first, in the place where the question arose.
    *
-   * @param {HTMLElement} item
+   * @param {Item} item
+   * @param {HTMLElement} row
    * @param {HTMLButtonElement} button
    */
-  ask(item, button) {
-    const name = item.querySelector("[data-file-name]")?.textContent ?? "";
+  ask(item, row, button) {
+    const name = row.querySelector(".uploads-file-name")?.textContent ?? "";
+    item.row = row;
     const question = document.createElement("div");
     question.className = "uploads-question";
     question.setAttribute("role", "group");
@@ -153,19 +216,20 @@ export class Files {
     const yes = choice(word("delete"), "uploads-button uploads-danger");
     const no = choice(word("keep"), "uploads-button");
     question.append(words, yes, no);
-    item.append(question);
-    item.dataset.asking = "";
+    row.append(question);
+    row.dataset.asking = "";
     yes.focus();
     const close = () => {
       question.remove();
-      delete item.dataset.asking;
+      delete row.dataset.asking;
+      if (item.file) item.row = null;
       button.focus();
     };
     no.addEventListener("click", close);
     question.addEventListener("keydown", (event) => event.key === "Escape" && close());
     yes.addEventListener("click", async () => {
       yes.disabled = no.disabled = true;
-      const problem = await this.delete(item.dataset.fileId ?? "");
+      const problem = await this.delete(item.id);
       if (problem === "") {
         this.gone(item, name);
         return;
@@ -203,21 +267,16 @@ export class Files {
   }
 
   /**
-   * @param {HTMLElement} item
+   * @param {Item} item
    * @param {string} name
    */
   gone(item, name) {
-    const next = item.nextElementSibling ?? item.previousElementSibling;
-    this.items.delete(item.dataset.fileId ?? "");
-    item.remove();
-    this.drawEmpty();
+    const place = this.items.indexOf(item);
+    this.known.delete(item.id);
+    this.show(this.items.filter((one) => one !== item));
     this.say(word("was_deleted", { name }));
-    const target = next?.querySelector("a") ?? this.element.querySelector("h2");
-    if (target instanceof HTMLElement) target.focus();
-  }
-
-  drawEmpty() {
-    this.empty.hidden = this.items.size > 0;
+    if (this.items.length > 0) this.windowed.focus(Math.min(place, this.items.length - 1));
+    else /** @type {HTMLElement} */ (this.element.querySelector("h2")).focus();
   }
 
   /** @param {string} words */
@@ -269,7 +328,8 @@ function watch(image) {
   const failed = async () => {
     tries += 1;
     const wait = "thumbnail" in image.dataset && tries <= TRIES ? await secondsToWait(image.src) : null;
-    if (wait === null) image.remove();
+    // Out of sight it is of no use; coming back, its row is made anew.
+    if (wait === null || !image.isConnected) image.remove();
     else setTimeout(() => (image.src = image.src), wait * tries * (1 + Math.random()) * 1000);
   };
   image.addEventListener("load", shown, { once: true });

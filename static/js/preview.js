@@ -3,58 +3,40 @@ const AT_ONCE = 2;
 const LARGEST = 40_000_000;
 const PICTURES = /^image\/(jpeg|png|gif|webp|avif|bmp)$/;
 
-/** Small pictures of files that were not sent yet: only of those in view, a few at a time. */
+/** Small pictures of files that were not sent yet: a few at a time, and none of what has gone out of sight. */
 export class Previews {
   constructor() {
-    /** @type {{file: File, ready: (url: string) => void}[]} */
-    this.queue = [];
+    /** @type {Map<File, (url: string) => void>} */
+    this.wanted = new Map();
     this.running = 0;
-    /** @type {WeakMap<Element, {file: File, ready: (url: string) => void}>} */
-    this.asked = new WeakMap();
-    this.watcher = new IntersectionObserver((seen) => this.inView(seen), { rootMargin: "200px" });
   }
 
   /**
-   * Makes the picture when `element` comes into view; a file that is no readable picture never gets one.
+   * Makes the picture of a file that came into sight; one that is no readable picture never gets one.
    *
-   * @param {Element} element
    * @param {File} file
-   * @param {(url: string) => void} ready
+   * @param {(url: string) => void} ready is given an object URL, to be revoked
    */
-  ask(element, file, ready) {
-    if (!PICTURES.test(file.type) || file.size > LARGEST) return;
-    this.asked.set(element, { file, ready });
-    this.watcher.observe(element);
-  }
-
-  /** @param {Element} element */
-  forget(element) {
-    this.watcher.unobserve(element);
-    this.asked.delete(element);
-  }
-
-  /** @param {IntersectionObserverEntry[]} seen */
-  inView(seen) {
-    for (const { target, isIntersecting } of seen) {
-      const job = isIntersecting && this.asked.get(target);
-      if (!job) continue;
-      this.forget(target);
-      this.queue.push(job);
-    }
+  ask(file, ready) {
+    if (!PICTURES.test(file.type)) return;
+    this.wanted.set(file, ready);
     this.next();
   }
 
-  next() {
-    while (this.running < AT_ONCE && this.queue.length > 0) {
-      const job = /** @type {{file: File, ready: (url: string) => void}} */ (this.queue.shift());
-      this.running += 1;
-      picture(job.file)
-        .then((url) => url && job.ready(url))
-        .finally(() => {
-          this.running -= 1;
-          this.next();
-        });
+  /** @param {File} file */
+  forget(file) {
+    this.wanted.delete(file);
+  }
+
+  async next() {
+    if (this.running >= AT_ONCE) return;
+    this.running += 1;
+    for (const [file, ready] of this.wanted) {
+      this.wanted.delete(file);
+      const url = await picture(file);
+      if (url) ready(url);
     }
+    this.running -= 1;
   }
 }
 
@@ -63,9 +45,10 @@ export class Previews {
  * @returns {Promise<string>} an object URL, or "" where the file cannot be decoded
  */
 async function picture(file) {
+  if (file.size > LARGEST) return "";
   try {
-    const bitmap = await createImageBitmap(file);
-    const scale = Math.max(EDGE / bitmap.width, EDGE / bitmap.height);
+    const bitmap = await createImageBitmap(file, { resizeHeight: EDGE, resizeQuality: "medium" });
+    const scale = Math.max(1, EDGE / bitmap.width);
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = EDGE;
     const [width, height] = [bitmap.width * scale, bitmap.height * scale];
