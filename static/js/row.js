@@ -173,13 +173,16 @@ export class Row {
     this.removeTooltip = null;
     this.message?.remove();
     this.message = null;
+    if (entry.sentence !== "" || entry.state === "cancelled") {
+      // Of one that was cancelled Dropzone writes the host's word for it here.
+      this.message = make("span", "dz-error-message", entry.sentence);
+      this.message.dataset.dzErrormessage = "";
+      this.meta.append(this.message);
+    }
     if (entry.sentence === "") {
       for (const name of ["role", "tabindex", "aria-label"]) thumb.removeAttribute(name);
       return;
     }
-    this.message = make("span", "dz-error-message", entry.sentence);
-    this.message.dataset.dzErrormessage = "";
-    this.meta.append(this.message);
     thumb.setAttribute("role", "button");
     thumb.setAttribute("tabindex", "0");
     thumb.setAttribute("aria-label", word(`why_${entry.state}`, { name: entry.name }));
