@@ -443,6 +443,19 @@ def test_it_is_made_once(visitor: Visitor, tmp_path: Path, monkeypatch: pytest.M
     assert kept.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_one_that_is_kept_stays_where_it_is_when_the_same_is_made_again(visitor: Visitor, tmp_path: Path) -> None:
+    file = stored(visitor, encoded(picture(), "JPEG"))
+    made = visitor.get(file["thumbnail"]).data
+    kept = tmp_path / "uploads/.thumbnails" / file["id"]
+    place = kept.stat().st_ino
+    beside = site_of(visitor.app).storage.thumbnails
+    assert beside
+    beside.put(file["id"], made)
+    assert kept.stat().st_ino == place
+    beside.put(file["id"], b"another")
+    assert kept.read_bytes() == b"another"
+
+
 @pytest.mark.parametrize("left", [0, 4, 100])
 def test_what_a_power_cut_has_shortened_is_made_again(visitor: Visitor, tmp_path: Path, left: int) -> None:
     file = stored(visitor, encoded(picture(), "JPEG"))

@@ -204,17 +204,25 @@ class LocalThumbnails:
         path = self._path(id)
         with contextlib.closing(self._storage.stage()) as staged:
             staged.write(content)
-            path.unlink(missing_ok=True)
-            # Who comes to the same name at the same time has made the same.
-            with contextlib.suppress(FileExistsError):
-                try:
-                    self._storage.link(staged, str(path))
-                except FileNotFoundError:
-                    self._folder.mkdir(mode=0o700, exist_ok=True)
-                    self._storage.link(staged, str(path))
+            try:
+                self._link(staged, path)
+            except FileExistsError:
+                # Most likely the same, and taken away it would be missed by who looks meanwhile.
+                if self.get(id) == content:
+                    return
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(FileExistsError):
+                    self._link(staged, path)
 
     def delete(self, id: str) -> None:
         self._path(id).unlink(missing_ok=True)
+
+    def _link(self, staged: StagedFile, path: Path) -> None:
+        try:
+            self._storage.link(staged, str(path))
+        except FileNotFoundError:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._storage.link(staged, str(path))
 
     def ids(self) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
