@@ -10,6 +10,8 @@ SOURCES := setup.cfg pyproject.toml
 WITH_NODE := PATH="$(CURDIR)/$(VENV):$$PATH"
 NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 PYTEST := $(VENV)/python -m pytest -q
+# Tests that measure or fill a machine run alone, the many others on all processors.
+PYTEST_MANY := $(PYTEST) --numprocesses auto --dist loadgroup
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -64,7 +66,7 @@ bench-browser: .venv/dev install test-programs $(BENCH_BROWSER)/dist/uppy.js ## 
 test-unit: .venv/dev install ## Python alone: rules, storage, records, HTTP
 	@echo "== Unit and HTTP tests"
 	$(VENV)/python tests/peers/run_flask_reuploaded.py --fetch
-	$(PYTEST) -m "not browser and not engines and not faults and not large and not wheel"
+	$(PYTEST_MANY) -m "not browser and not engines and not faults and not large and not wheel"
 
 # The files are named because versions of node differ in what a folder means to `node --test`, and without any
 # name it passes having tested nothing.
@@ -74,11 +76,11 @@ test-js: .venv/installed $(VENDOR)/dropzone-min.js ## The JavaScript modules in 
 
 test-browser: .venv/dev node_modules/dev install test-programs ## The page in a real Chromium
 	@echo "== Browser tests"
-	$(PYTEST) -m browser
+	$(PYTEST_MANY) -m browser
 
 test-engines: .venv/dev install test-programs ## Real servers and proxies in front of the app
 	@echo "== Engine tests"
-	$(PYTEST) -m engines
+	$(PYTEST_MANY) -m engines
 
 test-faults: .venv/dev install ## Disks that fail; mounting them takes root
 	@echo "== Faults"

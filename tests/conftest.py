@@ -33,6 +33,11 @@ CHROMIUM_FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 
+#: Real servers that a whole run shares, and which tests use them.
+SERVERS: dict[str, Callable[[pytest.Item], bool]] = {
+    "rgw": lambda item: "rgw" in getattr(item, "fixturenames", ()),
+    "postgresql": lambda item: "postgresql" in getattr(item, "fixturenames", ()) or "PostgreSQL" in item.nodeid,
+}
 
 TEST_FAILED = pytest.StashKey[bool]()
 
@@ -42,6 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for folder in FOLDER_MARKERS:
             if item.path.is_relative_to(Path(__file__).with_name(folder)):
                 item.add_marker(folder)
+        for server, used in SERVERS.items():
+            if used(item):
+                # Where several processes run the tests, each server is started in one of them only.
+                item.add_marker(pytest.mark.xdist_group(server))
+                break
 
 
 @pytest.hookimpl(wrapper=True)

@@ -443,7 +443,9 @@ def test_it_is_made_once(visitor: Visitor, tmp_path: Path, monkeypatch: pytest.M
     assert kept.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_one_that_is_kept_stays_where_it_is_when_the_same_is_made_again(visitor: Visitor, tmp_path: Path) -> None:
+def test_one_that_is_kept_stays_where_it_is_when_the_same_is_made_again(
+    visitor: Visitor, tmp_path: Path
+) -> None:
     file = stored(visitor, encoded(picture(), "JPEG"))
     made = visitor.get(file["thumbnail"]).data
     kept = tmp_path / "uploads/.thumbnails" / file["id"]

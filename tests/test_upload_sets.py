@@ -136,6 +136,15 @@ def test_a_folder_that_is_dropped_where_a_file_lies_gets_a_number_and_so_does_a_
     assert (tmp_path / "uploads/day").read_bytes() == b"a file"
 
 
+def test_a_folder_finds_a_number_also_where_its_name_is_as_long_as_names_may_be(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UploadSet("all", ALL, folder="{path}"))
+    taken = [keys(app, ("x" * 255, b"a file"))[0] for _ in range(3)]
+    assert len(set(taken)) == 3
+    found = [keys(app, ("sea.bin", b"one"), path="x" * 255)[0] for _ in range(2)]
+    (folder,) = {key.rpartition("/")[0] for key in found}
+    assert folder not in taken
+
+
 # ---- what is accepted
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Any
+from zlib import crc32
 
 from sqlalchemy import (
     Connection,
@@ -220,8 +221,12 @@ class Records:
         """Give a reserved row another key: a file lies at the one it had, or at ``taken``, a folder of it."""
         key = record.key
         if key.startswith(f"{taken}/"):
-            # Always the same number, so that what was dropped together lies together.
-            key = numbered(taken, 1) + key.removeprefix(taken)
+            # Always the same number, so that what was dropped together lies together. One that was cut to make room
+            # for its number may be the very name that is taken.
+            other = numbered(taken, 1)
+            if len(other.encode()) <= len(taken.encode()):
+                other = numbered(taken, crc32(taken.encode()))
+            key = other + key.removeprefix(taken)
         key = numbered(key, secrets.token_hex(8))
         with self._write() as connection:
             connection.execute(update(_files).where(_files.c.id == record.id).values(key=key))
