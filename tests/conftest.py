@@ -36,7 +36,9 @@ CHROMIUM_FLAGS = [
 #: Real servers that a whole run shares, and which tests use them.
 SERVERS: dict[str, Callable[[pytest.Item], bool]] = {
     "rgw": lambda item: "rgw" in getattr(item, "fixturenames", ()),
-    "postgresql": lambda item: "postgresql" in getattr(item, "fixturenames", ()) or "PostgreSQL" in item.nodeid,
+    "postgresql": lambda item: (
+        "postgresql" in getattr(item, "fixturenames", ()) or "PostgreSQL" in item.nodeid
+    ),
 }
 
 TEST_FAILED = pytest.StashKey[bool]()
