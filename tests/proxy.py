@@ -101,6 +101,15 @@ class Proxy:
 
         return self._add(act, **which)
 
+    def alter(self, **which: Any) -> Rule:
+        """Forward the request with one bit of its file turned over."""
+
+        def act(handler: _Handler) -> None:
+            handler.altered = True
+            handler.forward()
+
+        return self._add(act, **which)
+
     def lose(self, **which: Any) -> Rule:
         """Let the server do all it was asked for, and reset the connection instead of giving its answer."""
 
@@ -168,6 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: Proxy
     protocol_version = "HTTP/1.1"
     pace: int | None = None
+    altered = False
 
     def handle_any(self) -> None:
         self.length = self.left = int(self.headers.get("Content-Length") or 0)
@@ -204,6 +214,11 @@ class _Handler(BaseHTTPRequestHandler):
                     upstream.putheader(name, value)
             upstream.endheaders()
             while self.left > 0 and (data := self.read(_BLOCK)):
+                # Far from what stands around the file.
+                if self.altered and len(data) == _BLOCK:
+                    middle = len(data) // 2
+                    data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+                    self.altered = False
                 upstream.send(data)
             answer = upstream.getresponse()
             headers = {

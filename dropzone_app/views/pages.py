@@ -23,7 +23,15 @@ from .base import owner, page, render, site
 _BROWSER_MESSAGES = (
     *("extension", "no_extension", "empty_name", "too_large", "too_many_files", "drop_full"),
     # It knows by these that the same file may pass another time.
-    *("uuid_busy", "size_differs", "digest_differs", "not_scanned", "not_decoded"),
+    *(
+        "uuid_busy",
+        "size_differs",
+        "digest_differs",
+        "not_scanned",
+        "not_decoded",
+        "chunk_differs",
+        "damaged",
+    ),
 )
 
 

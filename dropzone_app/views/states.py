@@ -77,7 +77,7 @@ def state_fields(state: State, root: str = "") -> dict[str, Any]:
     if state.upload is not None:
         upload = state.upload
         fields |= {"set": upload.set, "filename": upload.filename, "path": upload.path}
-        fields["created"] = iso_time(upload.created)
+        fields |= {"chunk_size": upload.chunk_size, "created": iso_time(upload.created)}
     return fields
 
 

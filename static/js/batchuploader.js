@@ -57,6 +57,8 @@ export class BatchUploader extends Queue {
       /** @type {HTMLElement} */ (root.querySelector(`[data-uploads-${name}]`));
     const list = new List(find("list"), {
       retry: (entry) => this.retry(entry),
+      canPause: (entry) => this.canPause(entry),
+      pause: (entry) => (entry.paused ? this.resume(entry) : this.pause(entry)),
       cancel: (entry) => this.askedToCancel(entry),
       remove: (entry) => this.dropzone.removeFile(entry.file),
       words: {

@@ -4,7 +4,9 @@
  * @typedef {object} State what the server says about a file it was asked about
  * @property {"new" | "refused" | "receiving" | "stored"} state
  * @property {string} [error]
- * @property {[number, number][]} [ranges]
+ * @property {number} [status]
+ * @property {[number, number][]} [ranges] half-open
+ * @property {number} [chunk_size] of a file that is arriving in chunks
  * @property {import("./types.js").StoredFile} [file]
  */
 

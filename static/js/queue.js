@@ -1,4 +1,6 @@
+import { ChunkLane } from "./chunklane.js";
 import { CsrfToken } from "./csrf.js";
+import { sha256 } from "./digests.js";
 import { Line } from "./line.js";
 import { sentence } from "./messages.js";
 import { Meter } from "./meter.js";
@@ -91,6 +93,7 @@ export class Queue {
       headers: options.dropzone?.headers,
     });
     this.receipts = new Receipts(options.filesUrl ?? "");
+    this.chunks = new ChunkLane(this);
     this.line = new Line({
       ask: () => this.token.renew(),
       changed: () => this.view.line(),
@@ -144,6 +147,7 @@ export class Queue {
       current: 0,
       lost: 0,
       left: false,
+      paused: false,
       sentence: "",
       code: "",
       stored: null,
@@ -199,7 +203,8 @@ export class Queue {
     this.change(entry, "cancelled");
     this.dropzone.emit("canceled", file);
     // Its neighbours travel on; where the server stores it with them, it is deleted when the answer comes.
-    if (this.requests.get(entry)?.leave()) this.clean(entry);
+    if (this.chunks.takes(entry)) this.chunks.cancel(entry);
+    else if (this.requests.get(entry)?.leave()) this.clean(entry);
   };
 
   /** @param {DropzoneFile} file */
@@ -254,7 +259,7 @@ export class Queue {
     if (cure === "") return;
     if (cure !== "retry") {
       entry.file.upload.uuid = entry.uuid = crypto.randomUUID?.() ?? this.dropzone.constructor.uuidv4();
-      entry.left = false;
+      entry.left = entry.paused = false;
       this.alike.set(likeness(entry), entry);
     }
     entry.lost = 0;
@@ -274,14 +279,38 @@ export class Queue {
     this.precheck.close();
   }
 
-  /** Lets nothing more leave until resume(); what is on its way comes to its end. */
-  pause() {
-    this.meter.reset();
-    this.line.pause();
+  /**
+   * Lets nothing more leave until resume(). Requests that are on their way come to their end; of a file in chunks,
+   * what has not arrived leaves again.
+   *
+   * @param {Entry} [entry] this one alone, which can be a file in chunks only; else all
+   */
+  pause(entry) {
+    if (!entry) {
+      this.meter.reset();
+      this.line.pause();
+      this.chunks.pause();
+    } else if (this.canPause(entry)) {
+      entry.paused = true;
+      this.chunks.pause((one) => one === entry);
+      if (entry.state === "waiting") this.change(entry, "paused");
+      this.pump();
+    }
   }
 
-  resume() {
-    this.line.resume();
+  /** @param {Entry} [entry] */
+  resume(entry) {
+    if (!entry) this.line.resume();
+    else if (entry.paused) {
+      entry.paused = false;
+      if (entry.state === "paused") this.change(entry, "waiting");
+      this.pump();
+    }
+  }
+
+  /** @param {Entry} entry */
+  canPause(entry) {
+    return ["waiting", "sending"].includes(entry.state) && this.chunks.takes(entry);
   }
 
   /** Cancels all that is not stored yet. */
@@ -389,7 +418,7 @@ export class Queue {
     entry.code = "";
     entry.current = 0;
     entry.file.previewElement?.classList.remove("dz-error", "dz-complete", "dz-processing");
-    this.change(entry, "waiting");
+    this.waits(entry);
     this.enqueue(entry);
   }
 
@@ -401,10 +430,16 @@ export class Queue {
   putBack(entries) {
     for (const entry of entries) {
       entry.current = 0;
-      this.change(entry, "waiting");
+      this.waits(entry);
       this.packer.add(entry);
     }
     this.packer.close();
+  }
+
+  /** @param {Entry} entry */
+  waits(entry) {
+    entry.file.status = "queued";
+    this.change(entry, entry.paused ? "paused" : "waiting");
   }
 
   /** Lets what waits go on once nothing was added for a while. */
@@ -459,8 +494,9 @@ export class Queue {
    */
   announced(entry, state) {
     if (state?.state === "stored") this.settle(entry, { state: "stored", file: state.file });
-    else if (state?.state === "refused") this.settle(entry, { state: "refused", sentence: state.error });
+    else if (state?.state === "refused") this.refusedBefore(entry, state);
     else if (state?.state === "receiving" && isWhole(state, entry)) this.againLater(entry);
+    else if (this.chunks.takes(entry)) this.chunks.put(entry, state);
     else {
       // What broke a request twice is not given others to take along.
       if (entry.lost >= MOST_LOST - 1) this.packer.alone(entry);
@@ -470,22 +506,35 @@ export class Queue {
   }
 
   /**
+   * The server knows the file, and will not have it. What befell it on its way then need not befall it again.
+   *
+   * @param {Entry} entry
+   * @param {import("./precheck.js").State} state
+   */
+  refusedBefore(entry, { error = "", status = 0 }) {
+    const part = { key: "", uuid: entry.uuid, name: entry.name };
+    const [verdict] = verdicts(textAnswer(status, error), [part], this.options);
+    if (verdict.state === "failed" && this.chunks.takes(entry)) this.chunks.beginAnew(entry);
+    else this.settle(entry, { state: "refused", sentence: error });
+  }
+
+  /**
    * The server is just storing it, from a request whose answer was lost.
    *
    * @param {Entry} entry
    */
   againLater(entry) {
-    this.change(entry, "waiting");
-    setTimeout(() => entry.state === "waiting" && this.again(entry), BUSY_FILE_MS);
+    this.waits(entry);
+    setTimeout(() => ["waiting", "paused"].includes(entry.state) && this.again(entry), BUSY_FILE_MS);
   }
 
   /** Sends what is ready, as many requests at once as are allowed. */
   pump = () => {
     while (this.running < this.parallel && this.line.open) {
-      const batch = this.packer.take();
-      if (batch === null) return;
+      const send = this.next();
+      if (send === null) return;
       this.running += 1;
-      this.send(batch).finally(() => {
+      send().finally(() => {
         this.running -= 1;
         this.view.line();
         this.finishSoon();
@@ -495,10 +544,23 @@ export class Queue {
   };
 
   /**
+   * Requests with many files and chunks of large ones leave by turns, so that neither waits for the end of the others.
+   *
+   * @returns {(() => Promise<void>) | null}
+   */
+  next() {
+    const chunk = () => this.chunks.take();
+    const batch = () => {
+      const entries = this.packer.take();
+      return entries && (() => this.send(entries));
+    };
+    return this.chunks.running * 2 < this.running ? (chunk() ?? batch()) : (batch() ?? chunk());
+  }
+
+  /**
    * The way some files are sent: all in one request. A file that is sent otherwise needs a Sender of its own.
    *
    * @param {Entry[]} entries
-   * @returns {Sender}
    */
   senderOf(entries) {
     return new PackedRequest(entries, this.transport, (xhr) => this.body(xhr, entries), {
@@ -519,14 +581,19 @@ export class Queue {
     const request = this.senderOf(entries);
     for (const entry of entries) {
       this.requests.set(entry, request);
-      entry.left = true;
-      entry.file.status = "uploading";
-      this.change(entry, "sending");
-      this.dropzone.emit("processing", entry.file);
+      this.leaves(entry);
     }
     const answer = await request.send();
     for (const entry of entries) this.requests.delete(entry);
     if (answer.kind !== "aborted") await this.answered(entries, answer);
+  }
+
+  /** @param {Entry} entry */
+  leaves(entry) {
+    entry.left = true;
+    entry.file.status = "uploading";
+    this.change(entry, "sending");
+    this.dropzone.emit("processing", entry.file);
   }
 
   /**
@@ -642,14 +709,24 @@ export class Queue {
       body.append(`uuid[${index}]`, entry.uuid);
       body.append(`size[${index}]`, String(entry.size));
       if (entry.path) body.append(`path[${index}]`, entry.path);
+    });
+    return this.complete(xhr, body, entries.map((entry, index) => ({ entry, key: this.keyOf(index), content: entry.file })));
+  }
+
+  /**
+   * Adds to what is said of files what the host has to say, and then the files: the server reads a part while it arrives.
+   *
+   * @param {XMLHttpRequest} xhr
+   * @param {FormData} body
+   * @param {{entry: Entry, key: string, content: Blob}[]} parts
+   */
+  complete(xhr, body, parts) {
+    for (const { entry } of parts) {
       entry.file.xhr = xhr;
       this.dropzone.emit("sending", entry.file, xhr, body);
-    });
+    }
     this.dropzone._addFormElementData(body);
-    // The server reads a part while it arrives, so what is said about it has to come first.
-    entries.forEach((entry, index) => {
-      body.append(this.keyOf(index), entry.file, entry.file.upload.filename);
-    });
+    for (const { entry, key, content } of parts) body.append(key, content, entry.file.upload.filename);
     return body;
   }
 
@@ -695,16 +772,27 @@ export class Queue {
    * @param {Entry} entry
    */
   async clean(entry) {
-    this.cleaning += 1;
     const { uuid } = entry;
-    const problem = await this.delete({ uuid });
-    this.cleaning -= 1;
+    const problem = await this.forget(uuid);
     if (problem !== "" && entry.uuid === uuid && this.entries.has(entry.file)) {
       // It is there: nobody may be told otherwise.
       this.finished = false;
       this.settle(entry, { state: "stored" });
     }
+  }
+
+  /**
+   * Deletes what the server has under a uuid; until then the zone has not finished.
+   *
+   * @param {string} uuid
+   * @returns {Promise<string>} as `delete`
+   */
+  async forget(uuid) {
+    this.cleaning += 1;
+    const problem = await this.delete({ uuid });
+    this.cleaning -= 1;
     this.finishSoon();
+    return problem;
   }
 
   /**
@@ -777,6 +865,17 @@ function isWhole({ ranges = [] }, { size }) {
   return ranges.reduce((sum, [start, end]) => sum + end - start, 0) >= size;
 }
 
+/**
+ * An answer that came with another one.
+ *
+ * @param {number} status
+ * @param {string} text
+ * @returns {Answer}
+ */
+function textAnswer(status, text) {
+  return { kind: "answer", status, text, type: "text/plain", code: "", retryAfter: "", perPart: false, redirected: false };
+}
+
 /** So few bytes are too many for nobody: it was their number. @param {Entry[]} entries */
 function isSmall(entries) {
   return entries.reduce((sum, { size }) => sum + size, 0) < 100_000;
@@ -794,14 +893,9 @@ const LARGEST_DIGEST = 64_000_000;
 async function digestsOf(entries) {
   /** @type {Record<string, string>} */
   const found = {};
-  // Only pages of a secure origin can.
-  if (!crypto.subtle) return found;
   for (const { file, size, uuid } of entries) {
-    if (size > LARGEST_DIGEST) continue;
-    const bytes = await file.arrayBuffer().catch(() => null);
-    if (bytes === null) continue;
-    const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-    found[uuid] = Array.from(sum, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const sum = size > LARGEST_DIGEST ? null : await sha256(file).catch(() => null);
+    if (sum !== null) found[uuid] = sum;
   }
   return found;
 }

@@ -4,9 +4,8 @@ import { isOpen, weightOf } from "./tally.js";
  * @typedef {import("./types.js").Entry} Entry
  * @typedef {import("./types.js").Answer} Answer
  *
- * @typedef {object} Sender sends some files; the queue knows no more of a way to send than this
+ * @typedef {object} Sender what some files are sent by; the queue knows no more of it than this
  * @property {Entry[]} entries
- * @property {() => Promise<Answer>} send
  * @property {() => boolean} leave a file was taken out: ends all where nothing is left to send; tells whether it did
  *
  * @typedef {object} Report

@@ -11,6 +11,8 @@ import { addTooltip } from "./tooltip.js";
  *
  * @typedef {object} Actions what a row's buttons do
  * @property {(entry: Entry) => void} retry
+ * @property {(entry: Entry) => boolean} canPause
+ * @property {(entry: Entry) => void} pause or go on
  * @property {(entry: Entry) => void} cancel
  * @property {(entry: Entry) => void} remove
  * @property {{cancel: string, remove: string}} words what those two are called
@@ -19,6 +21,7 @@ import { addTooltip } from "./tooltip.js";
 /** The drawing of each; its word is called as it is. @type {Record<string, string>} */
 const LOOKS = {
   waiting: "clock",
+  paused_file: "clock",
   sending: "up",
   sent: "up",
   checking: "dots",
@@ -48,6 +51,7 @@ const CLASSES = {
  * @returns {string}
  */
 function lookOf({ state, current }) {
+  if (state === "paused") return "paused_file";
   if (state !== "sending" || (current > 0 && current < 1)) return state;
   return current === 0 ? "waiting" : "sent";
 }
@@ -157,6 +161,10 @@ export class Row {
       const retry = button(word(CURES[this.cure]), entry.name, () => actions.retry(entry));
       retry.classList.add("uploads-retry");
       buttons.push(retry);
+    }
+    if (entry.paused || actions.canPause(entry)) {
+      const label = word(entry.paused ? "resume" : "pause");
+      buttons.push(button(label, entry.name, () => actions.pause(entry)));
     }
     if (isOpen(entry)) {
       buttons.push(cross(words.cancel, entry.name, () => actions.cancel(entry)));

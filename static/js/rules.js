@@ -34,7 +34,7 @@ export function refusal(file, options, before = 0) {
   const limit = Math.min(
     options.maxFileSize ?? Infinity,
     options.maxTotalSize ?? Infinity,
-    options.maxContentLength ?? Infinity,
+    (options.chunkSize ? null : options.maxContentLength) ?? Infinity,
   );
   if (file.size > limit) {
     const [size, most] = toldApart(file.size, limit);

@@ -3,7 +3,7 @@
  * @typedef {"stored" | "refused" | "failed" | "cancelled" | "deleted"} Closed
  */
 
-const OPEN = new Set(["waiting", "sending", "checking"]);
+const OPEN = new Set(["waiting", "paused", "sending", "checking"]);
 
 /** @param {Pick<Entry, "state">} entry */
 export function isOpen({ state }) {

@@ -23,7 +23,7 @@
  * @property {number | null} [maxParts]
  * @property {number | null} [maxTotalSize]
  * @property {number | null} [maxContentLength]
- * @property {number | null} [chunkSize] larger files may go in chunks of so much; null: not here
+ * @property {number | null} [chunkSize] larger files go in chunks of so much; null: not here
  * @property {string} [checkUrl] where a list of files is asked about before they are sent
  * @property {string} [uploadsUrl] below it stands what became of each file, by its uuid
  * @property {boolean} [digests] the set tells duplicates by their SHA-256
@@ -42,7 +42,7 @@
  * @property {Record<string, string>} [messages]
  * @property {Record<string, any>} [dropzone]
  *
- * @typedef {"waiting" | "sending" | "checking" | "stored" | "refused" | "failed" | "cancelled" |
+ * @typedef {"waiting" | "paused" | "sending" | "checking" | "stored" | "refused" | "failed" | "cancelled" |
  *   "deleted"} State
  *
  * @typedef {object} Verdict what became of one file
@@ -82,6 +82,7 @@
  * @property {number} current 0 to 1, of the request it is in now
  * @property {number} lost how many requests with it were lost while the server was there
  * @property {boolean} left whether bytes of it have ever left
+ * @property {boolean} paused whether a person wants this one to wait
  * @property {string} sentence
  * @property {string} code what the sentence is about, where the browser itself said it
  * @property {StoredFile | null} stored

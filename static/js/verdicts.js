@@ -17,6 +17,9 @@ const ALTERED = ["size_differs", "digest_differs"];
 /** What the server could not look at just now: other parts of the same request may have been refused for good. */
 const LATER = ["not_scanned", "not_decoded"];
 
+/** Refusals of chunks that do not belong together: sent once more, all from the first, they may. */
+const MIXED = ["chunk_differs", "damaged"];
+
 /**
  * What to do about an answer as a whole, before each part gets its verdict:
  *
@@ -64,12 +67,21 @@ export function verdicts(answer, parts, words = {}) {
   const judge = (said) => {
     if (says(words, "uuid_busy", said)) return { state: "failed", sentence: said, busy: true };
     if (ALTERED.some((code) => says(words, code, said))) return { state: "failed", sentence: said, altered: true };
-    const later = curable(answer) || LATER.some((code) => says(words, code, said));
+    const later = curable(answer) || [...LATER, ...MIXED].some((code) => says(words, code, said));
     return { state: later ? "failed" : "refused", sentence: said };
   };
   if (answer.perPart && parts.length > 1 && text !== "") return byLine(text, judge, parts, say);
   const verdict = judge(text);
   return parts.map(() => ({ ...verdict, sentence: text || say(codeFor(answer.status)) }));
+}
+
+/**
+ * Whether a chunk is there now, and others of its file are missing.
+ *
+ * @param {Answer} answer
+ */
+export function isKept(answer) {
+  return answer.kind === "answer" && answer.status === 202 && !answer.redirected && filesOf(answer)?.length === 0;
 }
 
 /**

@@ -93,8 +93,11 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: Path) -> 
     expected = {
         name if name.startswith("dropzone_app/") else f"dropzone_app/{name}" for name in tracked(*PACKAGED)
     } | {
-        f"dropzone_app/static/vendor/dropzone/{name}"
-        for name in ("dropzone-min.js", "dropzone.css", "LICENSE")
+        f"dropzone_app/static/vendor/{name}"
+        for name in (
+            *("dropzone/dropzone-min.js", "dropzone/dropzone.css", "dropzone/LICENSE"),
+            *("hash-wasm/sha256.umd.min.js", "hash-wasm/LICENSE"),
+        )
     }
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == expected

@@ -99,6 +99,7 @@ export default {
     "n_deleted": "{n} deleted",
     "sizes": "{sent} of {total}",
     "waiting": "Waiting",
+    "paused_file": "Paused",
     "sending": "Sending",
     "sending_percent": "Sending {percent} %",
     "sent": "Sent",

@@ -1,0 +1,239 @@
+import { ChunkedFile } from "./chunkedfile.js";
+import { Digests, sha256 } from "./digests.js";
+import { retryAfter } from "./patience.js";
+import { isOpen } from "./tally.js";
+import { courseOf, isKept } from "./verdicts.js";
+
+/**
+ * @typedef {import("./types.js").Entry} Entry
+ * @typedef {import("./types.js").Answer} Answer
+ * @typedef {import("./precheck.js").State} State
+ */
+
+/** A chunk that is refused for what happened to it on its way goes so often. */
+const MOST_TRIES = 3;
+/** What was refused was this chunk alone, as it arrived. */
+const REPEATABLE = new Set(["chunk_digest", "chunk_length", "malformed", "no_file"]);
+/** The server has another idea of what is there. */
+const UNAWARE = new Set(["upload_gone", "chunk_overlaps", "chunk_changed"]);
+/** What was on its way when a file was cancelled has arrived by then. */
+const LATE_MS = 3000;
+/** Smaller chunks would be more fields than bytes. */
+const LEAST_CHUNK = 64 * 1024;
+
+/** The files of a queue that go in chunks, beside the requests that hold many. */
+export class ChunkLane {
+  /** @param {import("./queue.js").Queue} queue */
+  constructor(queue) {
+    this.queue = queue;
+    /** Larger files go in chunks of so much; 0: none do. */
+    this.chunkSize = queue.options.chunkSize ?? 0;
+    /** @type {Map<Entry, ChunkedFile>} */
+    this.files = new Map();
+    this.running = 0;
+    this.digests = new Digests();
+  }
+
+  /** @param {Entry} entry */
+  takes(entry) {
+    return this.files.has(entry) || (this.chunkSize > 0 && entry.size > this.chunkSize);
+  }
+
+  /**
+   * Lets a file take its turn.
+   *
+   * @param {Entry} entry
+   * @param {State} [state] what the server has of it, where it was asked
+   */
+  put(entry, state) {
+    const file = this.files.get(entry) ?? this.begin(entry);
+    if (state) file.learn(state.ranges ?? [], state.chunk_size);
+    if (file.resumed) this.advanced(file);
+    this.queue.pump();
+  }
+
+  /** @param {Entry} entry */
+  begin(entry) {
+    const { queue } = this;
+    /** @type {ChunkedFile} */
+    const file = new ChunkedFile(entry, this.chunkSize, {
+      digest: (whole, signal) => this.digests.of(whole, signal),
+      sum: sha256,
+      post: (chunk, sums, hooks) => queue.transport.post((xhr) => this.body(xhr, file, chunk, sums), hooks),
+      report: {
+        advanced: () => this.advanced(file),
+        moved: (bytes) => queue.meter.add(bytes),
+        sent: () => isOpen(entry) && queue.change(entry, "checking"),
+        ready: () => queue.pump(),
+      },
+    });
+    this.files.set(entry, file);
+    return file;
+  }
+
+  /** @param {ChunkedFile} file */
+  advanced(file) {
+    this.queue.advance(file.entry, file.fraction);
+    this.queue.view.counted();
+  }
+
+  /**
+   * The next chunk that may leave, as what sends it; those of the file that came first go first.
+   *
+   * @returns {(() => Promise<void>) | null}
+   */
+  take() {
+    for (const file of this.files.values()) {
+      if (isOpen(file.entry) && !file.entry.paused && file.next() !== null) return () => this.send(file);
+    }
+    return null;
+  }
+
+  /** @param {ChunkedFile} file */
+  async send(file) {
+    const { entry } = file;
+    const { queue } = this;
+    this.running += 1;
+    if (entry.state !== "sending") {
+      queue.requests.set(entry, { entries: [entry], leave: () => false });
+      queue.leaves(entry);
+    }
+    const { index, answer } = await file.send();
+    this.running -= 1;
+    // Stopped, by a person or because another chunk has told how it ends.
+    if (answer.kind === "aborted" || !isOpen(entry)) return;
+    await this.answered(file, index, answer);
+  }
+
+  /**
+   * @param {ChunkedFile} file
+   * @param {number} index of the chunk
+   * @param {Answer} answer
+   */
+  async answered(file, index, answer) {
+    const { entry } = file;
+    const { line } = this.queue;
+    if (isKept(answer)) {
+      line.went();
+      entry.lost = 0;
+      file.keep(index);
+      return;
+    }
+    const course = courseOf(answer, 1);
+    if (course === "busy") {
+      line.went();
+      line.busy(retryAfter(answer.retryAfter));
+    }
+    // The others are on their way, and this one goes again with them.
+    if (course === "busy" || (REPEATABLE.has(answer.code) && file.mayRepeat(index, MOST_TRIES))) return;
+    this.rest(file);
+    if (this.shrinks(file, answer)) this.beginAnew(entry);
+    else if (UNAWARE.has(answer.code) && file.mayRepeat(index, MOST_TRIES)) this.queue.again(entry);
+    else await this.queue.answered([entry], answer);
+    if (!isOpen(entry)) this.drop(entry);
+  }
+
+  /**
+   * Nothing of the file is under way any more.
+   *
+   * @param {ChunkedFile} file
+   */
+  rest(file) {
+    file.stop();
+    this.queue.requests.delete(file.entry);
+  }
+
+  /**
+   * Learns from a chunk that somebody on the way called too large.
+   *
+   * @param {ChunkedFile} file
+   * @param {Answer} answer
+   */
+  shrinks(file, { kind, status, type, code }) {
+    const ours = type.startsWith("text/plain") && code !== "body_over_limit" && code !== "body_too_large";
+    if (kind !== "answer" || status !== 413 || ours || file.chunkSize < 2 * LEAST_CHUNK) return false;
+    this.chunkSize = Math.min(this.chunkSize, Math.floor(file.chunkSize / 2));
+    return true;
+  }
+
+  /**
+   * Sends a file from its first byte, after the server has forgotten what came of it before.
+   *
+   * @param {Entry} entry
+   */
+  async beginAnew(entry) {
+    const { queue } = this;
+    this.drop(entry);
+    queue.waits(entry);
+    const problem = await queue.delete(entry);
+    if (!isOpen(entry)) return;
+    if (problem === "") this.put(entry);
+    else queue.settle(entry, { state: "failed", sentence: problem });
+  }
+
+  /**
+   * Stops what is under way of these files; it is sent again when they go on.
+   *
+   * @param {(entry: Entry) => boolean} [which]
+   */
+  pause(which = () => true) {
+    for (const file of this.files.values()) {
+      if (!which(file.entry) || !this.queue.requests.has(file.entry)) continue;
+      this.rest(file);
+      this.queue.waits(file.entry);
+      this.advanced(file);
+    }
+  }
+
+  /**
+   * Ends a file that a person has cancelled, and lets the server forget what came of it.
+   *
+   * @param {Entry} entry
+   */
+  async cancel(entry) {
+    const { queue } = this;
+    const { uuid } = entry;
+    const whole = this.files.get(entry)?.missing.size === 1;
+    queue.requests.delete(entry);
+    this.drop(entry);
+    if (!entry.left) return;
+    // With its last chunk on the way it may be stored, and then has to be told of where it cannot be deleted.
+    await (whole ? queue.clean(entry) : queue.forget(uuid));
+    // A chunk that a proxy still held has begun it anew.
+    setTimeout(() => queue.delete({ uuid }), LATE_MS);
+  }
+
+  /** @param {Entry} entry */
+  drop(entry) {
+    this.files.get(entry)?.end();
+    this.files.delete(entry);
+  }
+
+  /**
+   * @param {XMLHttpRequest} xhr
+   * @param {ChunkedFile} file
+   * @param {import("./chunkedfile.js").Chunk} chunk
+   * @param {{chunk: string | null, file: string | null}} sums
+   */
+  body(xhr, { entry, chunkSize, count }, { index, start, end }, sums) {
+    const { queue } = this;
+    const body = new FormData();
+    const fields = {
+      dzuuid: entry.uuid,
+      dzchunkindex: index,
+      dztotalfilesize: entry.size,
+      dzchunksize: chunkSize,
+      dztotalchunkcount: count,
+      dzchunkbyteoffset: start,
+      dzchunksha256: sums.chunk,
+      sha256: sums.file,
+      path: entry.path || null,
+    };
+    for (const [name, value] of Object.entries(fields)) {
+      if (value !== null) body.append(name, String(value));
+    }
+    const slice = entry.file.slice(start, end, entry.file.type);
+    queue.complete(xhr, body, [{ entry, key: queue.field, content: slice }]);
+    return body;
+  }
+}

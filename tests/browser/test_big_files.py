@@ -1,0 +1,255 @@
+"""Files that our page sends in chunks, in Chromium: beside small ones, over pauses, cuts, restarts and reloads."""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from browser.samples import drop, finished, listed, row, states, until, write
+from playwright.sync_api import Page, expect
+from proxy import Proxy
+from support import LiveServer
+
+CHUNK = 140_000
+#: Of the film that most tests send.
+CHUNKS = 9
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """The real server with small chunks. Each page is its own owner."""
+    env = {"FLASK_UPLOADS_CHUNK_SIZE": str(CHUNK), "FLASK_UPLOADS_TYPES": "bin,txt,png"}
+    with LiveServer(tmp_path_factory.mktemp("big-files"), env=env) as started:
+        yield started
+
+
+@pytest.fixture
+def proxy(server: LiveServer) -> Iterator[Proxy]:
+    with Proxy(server.url) as started:
+        yield started
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    return film(tmp_path, (CHUNKS - 1) * CHUNK + 321)
+
+
+@pytest.fixture
+def proxied(page: Page, proxy: Proxy) -> Page:
+    """The page behind the proxy, open and ready."""
+    return opened(page, proxy.url)
+
+
+def film(folder: Path, size: int, name: str = "big film.bin") -> Path:
+    [path] = write(folder, {name: os.urandom(size)})
+    return path
+
+
+def opened(page: Page, url: str) -> Page:
+    page.goto(url)
+    page.locator("[data-uploads-ready]").wait_for()
+    return page
+
+
+def note_chunks(page: Page) -> None:
+    """Let the page keep the fields of each chunk that it sends from now on, for `chunks`."""
+    page.evaluate("""() => {
+      window.chunks = [];
+      document.querySelector(".dropzone").dropzone.on("sending", (file, xhr, body) => {
+        if (body.has("dzuuid")) window.chunks.push(Object.fromEntries(body));
+      });
+    }""")
+
+
+def chunks(page: Page) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = page.evaluate("window.chunks")
+    return found
+
+
+def indexes(page: Page) -> list[int]:
+    return sorted(int(chunk["dzchunkindex"]) for chunk in chunks(page))
+
+
+def assert_stored(page: Page, path: Path) -> dict[str, Any]:
+    """One record, the same bytes, nothing left over; the record."""
+    [file] = [file for file in listed(page) if file["filename"] == path.name]
+    assert file["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert page.request.get(urljoin(page.url, file["url"])).body() == path.read_bytes()
+    assert unfinished(page) == {}
+    return file
+
+
+def unfinished(page: Page) -> dict[str, Any]:
+    """What the server has begun to receive for the person at this page."""
+    found: dict[str, Any] = page.request.get(urljoin(page.url, "/uploads")).json()["uploads"]
+    return found
+
+
+# ---- on a good day
+
+
+def test_a_big_file_goes_in_chunks_while_small_ones_go_in_batches(
+    page: Page, server: LiveServer, tmp_path: Path, big: Path
+) -> None:
+    small = write(tmp_path / "small", {f"{n}.txt": b"small\n" * n for n in range(1, 61)})
+    opened(page, server.url)
+    note_chunks(page)
+    drop(page, big, *small)
+    assert finished(page, 61)["stored"] == 61
+    file = assert_stored(page, big)
+    assert len(listed(page)) >= 50
+    sent = chunks(page)
+    assert indexes(page) == list(range(CHUNKS))
+    assert {chunk["dzuuid"] for chunk in sent} == {file["uuid"]}
+    assert all(len(chunk["dzchunksha256"]) == 64 for chunk in sent)
+    assert [chunk.get("sha256") for chunk in sent if chunk["dzchunkindex"] == str(CHUNKS - 1)] == [
+        file["sha256"]
+    ]
+
+
+def test_a_file_in_a_folder_keeps_its_path_and_is_undone_as_any_other(
+    page: Page, server: LiveServer, tmp_path: Path
+) -> None:
+    path = film(tmp_path / "holiday" / "day 1", 3 * CHUNK)
+    opened(page, server.url)
+    drop(page, tmp_path / "holiday")
+    assert finished(page, 1)["stored"] == 1
+    assert assert_stored(page, path)["path"] == "holiday/day 1"
+    page.get_by_role("button", name="Undo this drop").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    until(page, "document.querySelector('.dropzone').batchUploader.counts.deleted === 1")
+    assert listed(page) == []
+
+
+def test_a_refusal_costs_one_chunk_and_is_told_as_any_other(
+    page: Page, server: LiveServer, tmp_path: Path
+) -> None:
+    [fake] = write(tmp_path, {"fake.png": b"no picture" * (CHUNK // 2)})
+    opened(page, server.url)
+    note_chunks(page)
+    drop(page, fake)
+    assert finished(page, 1)["refused"] == 1
+    expect(row(page, "fake.png").locator("[data-dz-errormessage]")).to_contain_text("its content is not")
+    assert indexes(page) == [0]
+    assert unfinished(page) == {}
+
+
+# ---- pauses and ends
+
+
+def test_one_file_is_paused_and_goes_on_where_it_was(
+    proxied: Page, proxy: Proxy, tmp_path: Path, big: Path
+) -> None:
+    other = film(tmp_path, 3 * CHUNK, "other.bin")
+    note_chunks(proxied)
+    slow = proxy.slow(300_000, times=float("inf"))
+    drop(proxied, big)
+    until(proxied, "window.chunks.length >= 4")
+    row(proxied, big.name).get_by_role("button", name="Pause").click()
+    expect(row(proxied, big.name)).to_contain_text("Paused")
+    assert states(proxied)[big.name] == "paused"
+    drop(proxied, other)
+    until(proxied, "document.querySelector('.dropzone').batchUploader.counts.stored === 1")
+    before = indexes(proxied)
+    assert states(proxied) == {big.name: "paused", other.name: "stored"}
+    slow.times = 0
+    row(proxied, big.name).get_by_role("button", name="Resume").click()
+    assert finished(proxied, 2)["stored"] == 2
+    assert_stored(proxied, big)
+    # What was under way left once more.
+    assert len(indexes(proxied)) <= CHUNKS + 3 + 3
+    assert set(before) <= set(indexes(proxied))
+
+
+def test_a_pause_of_all_stops_a_big_file_too(proxied: Page, proxy: Proxy, big: Path) -> None:
+    note_chunks(proxied)
+    slow = proxy.slow(300_000, times=float("inf"))
+    drop(proxied, big)
+    until(proxied, "window.chunks.length >= 4")
+    proxied.locator("[data-uploads-actions]").get_by_role("button", name="Pause").click()
+    expect(proxied.locator("[data-uploads-banner]")).to_have_text("Paused.")
+    sent = len(indexes(proxied))
+    proxied.wait_for_timeout(400)
+    assert len(indexes(proxied)) == sent
+    slow.times = 0
+    proxied.locator("[data-uploads-actions]").get_by_role("button", name="Resume").click()
+    assert finished(proxied, 1)["stored"] == 1
+    assert len(indexes(proxied)) <= CHUNKS + 3
+    assert_stored(proxied, big)
+
+
+def test_a_cancelled_file_leaves_nothing_on_the_server(proxied: Page, proxy: Proxy, big: Path) -> None:
+    note_chunks(proxied)
+    slow = proxy.slow(300_000, times=float("inf"))
+    drop(proxied, big)
+    until(proxied, "window.chunks.length >= 4")
+    assert len(unfinished(proxied)) == 1
+    row(proxied, big.name).get_by_role("button", name="Cancel").click()
+    slow.times = 0
+    assert finished(proxied, 1)["cancelled"] == 1
+    deadline = time.monotonic() + 20
+    while unfinished(proxied):
+        assert time.monotonic() < deadline, "what was cancelled is on the server"
+        proxied.wait_for_timeout(100)
+    row(proxied, big.name).get_by_role("button", name="Send again").click()
+    assert finished(proxied, 1)["stored"] == 1
+    assert_stored(proxied, big)
+
+
+# ---- on a bad day
+
+
+def test_after_a_cut_only_what_is_missing_is_sent(proxied: Page, proxy: Proxy, big: Path) -> None:
+    note_chunks(proxied)
+    proxy.slow(2_000_000, times=6)
+    # Chromium itself repeats a request that was lost on a connection used before, so each is, until the page asks.
+    cut = proxy.cut(after=30_000, times=float("inf"))
+    drop(proxied, big)
+    expect(proxied.locator("[data-uploads-banner]")).to_contain_text("is broken")
+    proxy.clear()
+    assert finished(proxied, 1, timeout=30_000)["stored"] == 1
+    assert cut.met > 0
+    assert_stored(proxied, big)
+    assert CHUNKS < len(indexes(proxied)) <= CHUNKS + 2 * 3, "all of it was sent again"
+
+
+def test_a_server_that_is_killed_has_what_it_had(live_server: Any, page: Page, big: Path) -> None:
+    server = live_server(env={"FLASK_UPLOADS_CHUNK_SIZE": str(CHUNK), "FLASK_UPLOADS_TYPES": "bin"})
+    with Proxy(server.url) as proxy:
+        opened(page, proxy.url)
+        note_chunks(page)
+        slow = proxy.slow(400_000, times=float("inf"))
+        drop(page, big)
+        until(page, "window.chunks.length >= 6")
+        server.kill()
+        expect(page.locator("[data-uploads-banner]")).to_contain_text("is broken", timeout=15_000)
+        slow.times = 0
+        server.start()
+        assert finished(page, 1, timeout=40_000)["stored"] == 1
+        assert len(indexes(page)) <= CHUNKS + 2 * 3
+        assert_stored(page, big)
+
+
+def test_a_chunk_that_is_altered_on_its_way_goes_again_alone(proxied: Page, proxy: Proxy, big: Path) -> None:
+    note_chunks(proxied)
+    rule = proxy.alter(times=1)
+    drop(proxied, big)
+    assert finished(proxied, 1)["stored"] == 1
+    assert rule.met == 1
+    assert len(indexes(proxied)) == CHUNKS + 1
+    assert_stored(proxied, big)
+
+
+def test_a_proxy_with_a_smaller_limit_gets_smaller_chunks(proxied: Page, proxy: Proxy, big: Path) -> None:
+    proxy.larger_than(CHUNK * 3 // 4)
+    note_chunks(proxied)
+    drop(proxied, big)
+    assert finished(proxied, 1)["stored"] == 1
+    assert [chunk["dzchunksize"] for chunk in chunks(proxied)] == [str(CHUNK)] + [str(CHUNK // 2)] * (
+        2 * CHUNKS - 1
+    )
+    assert_stored(proxied, big)

@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+import { ChunkedFile, missingChunks } from "../../static/js/chunkedfile.js";
+import { Digests, sha256 } from "../../static/js/digests.js";
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+const KEPT = { kind: "answer", status: 202 };
+
+/** A file of ten bytes in chunks of three, and what of it has left. */
+function chunked({ sum = async () => "s", digest = async () => "whole" } = {}) {
+  const sent = [];
+  const seen = { moved: 0, sent: 0, ready: 0 };
+  const file = new ChunkedFile({ size: 10, file: new Blob(["0123456789"]) }, 3, {
+    digest,
+    sum,
+    post: (chunk, sums, hooks) =>
+      new Promise((resolve) => {
+        hooks.signal.addEventListener("abort", () => resolve({ kind: "aborted" }));
+        sent.push({ ...chunk, sums, hooks, answer: resolve });
+      }),
+    report: {
+      advanced() {},
+      moved: (bytes) => (seen.moved += bytes),
+      sent: () => (seen.sent += 1),
+      ready: () => (seen.ready += 1),
+    },
+  });
+  return { file, sent, seen };
+}
+
+async function send(file, sent) {
+  const done = file.send();
+  await settled();
+  const { index, answer } = sent.at(-1);
+  answer(KEPT);
+  await done;
+  file.keep(index);
+}
+
+test("what is missing are the chunks of which not every byte is there", () => {
+  const missing = (ranges, size = 10, chunk = 3) => missingChunks(size, chunk, ranges);
+  assert.deepEqual(missing([]), [0, 1, 2, 3]);
+  assert.deepEqual(missing([[0, 10]]), []);
+  assert.deepEqual(missing([[0, 3]]), [1, 2, 3]);
+  assert.deepEqual(missing([[3, 9]]), [0, 3]);
+  assert.deepEqual(missing([[0, 3], [9, 10]]), [1, 2]);
+  // Begun by another client, with chunks of another size.
+  assert.deepEqual(missing([[0, 4]]), [1, 2, 3]);
+  assert.deepEqual(missing([[1, 8]]), [0, 2, 3]);
+  assert.deepEqual(missing([[0, 5_000_000_000]], 5_000_000_321, 16_777_216), [298]);
+  assert.deepEqual(missing([], 0), []);
+});
+
+test("the first chunk goes alone, the others beside one another, and the last when all are there", async () => {
+  const { file, sent } = chunked();
+  assert.equal(file.next(), 0);
+  const first = file.send();
+  await settled();
+  assert.equal(file.next(), null, "nobody knows yet whether the file is taken");
+  sent[0].answer(KEPT);
+  file.keep((await first).index);
+  const others = [file.send(), file.send()];
+  await settled();
+  assert.deepEqual(sent.map(({ index }) => index), [0, 1, 2]);
+  assert.equal(file.next(), null, "the last brings the digest of a file that is there");
+  sent[1].answer(KEPT);
+  sent[2].answer(KEPT);
+  for (const { index } of await Promise.all(others)) file.keep(index);
+  assert.equal(file.next(), 3);
+  await send(file, sent);
+  assert.deepEqual([sent[3].start, sent[3].end], [9, 10]);
+  assert.deepEqual(sent[3].sums, { chunk: "s", file: "whole" });
+  assert.equal(file.next(), null);
+  assert.equal(file.fraction, 1);
+});
+
+test("the last chunk waits for the digest of the whole file", async () => {
+  let tell;
+  const { file, seen } = chunked({ digest: () => new Promise((resolve) => (tell = resolve)) });
+  file.learn([[0, 9]]);
+  assert.equal(file.next(), null);
+  tell(null);
+  await settled();
+  assert.equal(seen.ready, 1);
+  assert.equal(file.next(), 3, "where nobody can tell it goes without");
+});
+
+test("what the server has is not sent again, whatever the size of its chunks", async () => {
+  const { file, sent } = chunked();
+  file.learn([[0, 4], [8, 10]], 4);
+  assert.equal(file.resumed, true);
+  assert.equal(file.fraction, 0.6);
+  await file.hash();
+  await send(file, sent);
+  assert.deepEqual([sent[0].index, sent[0].start, sent[0].end], [1, 4, 8]);
+  assert.equal(file.next(), null);
+});
+
+test("what is stopped on its way is missing again, and its answer counts no more", async () => {
+  const { file, sent, seen } = chunked();
+  file.learn([[0, 3]]);
+  const under = [file.send(), file.send()];
+  await settled();
+  sent[0].hooks.progress(50, 100);
+  assert.equal(file.fraction, 0.45);
+  file.stop();
+  assert.deepEqual((await Promise.all(under)).map(({ answer }) => answer.kind), ["aborted", "aborted"]);
+  sent[0].hooks.progress(90, 100);
+  assert.equal(file.fraction, 0.3);
+  assert.equal(seen.moved, 1.5);
+  assert.equal(file.next(), 1);
+});
+
+test("a chunk that cannot be read ends as a request does whose file cannot be read", async () => {
+  const { file } = chunked({ sum: () => Promise.reject(new DOMException("gone", "NotFoundError")) });
+  assert.equal((await file.send()).answer.kind, "network");
+});
+
+test("a chunk that is refused for its way goes again so often, each for itself", () => {
+  const { file } = chunked();
+  assert.deepEqual([1, 2, 3].map(() => file.mayRepeat(1, 3)), [true, true, false]);
+  assert.equal(file.mayRepeat(2, 3), true);
+});
+
+test("a small file is hashed at once, a large one by a worker, which is let go when nobody waits", async () => {
+  const hired = [];
+  const digests = new Digests(() => {
+    const worker = { sent: [], postMessage: (message) => worker.sent.push(message), terminate: () => (worker.gone = true) };
+    hired.push(worker);
+    return worker;
+  });
+  const { signal } = new AbortController();
+  assert.equal(await digests.of(new Blob(["abc"]), signal), createHash("sha256").update("abc").digest("hex"));
+  assert.equal(await sha256(new Blob([])), createHash("sha256").digest("hex"));
+  assert.equal(hired.length, 0);
+
+  const large = { size: 5e9 };
+  const stopped = new AbortController();
+  const sums = [digests.of(large, signal), digests.of(large, stopped.signal)];
+  const [worker] = hired;
+  stopped.abort();
+  assert.equal(await sums[1], null);
+  assert.deepEqual(worker.sent, [{ id: 1, file: large }, { id: 2, file: large }, { id: 2 }]);
+  assert.equal(worker.gone, undefined);
+  worker.onmessage({ data: { id: 1, sum: "abc" } });
+  assert.equal(await sums[0], "abc");
+  assert.equal(worker.gone, true);
+});
+
+test("where the page may have no worker, large files go without their digest", async () => {
+  const { signal } = new AbortController();
+  const forbidden = new Digests(() => {
+    throw new DOMException("forbidden", "SecurityError");
+  });
+  assert.equal(await forbidden.of({ size: 5e9 }, signal), null);
+  const worker = { postMessage() {}, terminate() {} };
+  const broken = new Digests(() => worker);
+  const sum = broken.of({ size: 5e9 }, signal);
+  worker.onerror();
+  assert.equal(await sum, null);
+  assert.equal(await broken.of({ size: 5e9 }, signal), null);
+});
