@@ -133,15 +133,15 @@ export class Queue {
   // What Dropzone hands over
 
   /** @param {DropzoneFile} file */
-  added = (file) => {
+  listed = (file) => {
     const whole = file.fullPath || file.webkitRelativePath || "";
     /** @type {Entry} */
     const entry = {
       file,
-      uuid: file.upload.uuid,
+      uuid: "",
       name: file.name,
       path: whole.slice(0, Math.max(0, whole.lastIndexOf("/"))),
-      size: file.size,
+      size: 0,
       state: "waiting",
       progress: 0,
       current: 0,
@@ -157,6 +157,20 @@ export class Queue {
     this.tally.add(entry);
     this.view.added(entry);
     this.view.counted();
+  };
+
+  /** @param {DropzoneFile} file */
+  awaited = (file) => this.entries.has(file);
+
+  /** @param {DropzoneFile} file */
+  added = (file) => {
+    const known = this.entries.get(file);
+    // A script may add the same again.
+    if (!known || known.uuid !== "") this.listed(file);
+    const entry = /** @type {Entry} */ (this.entries.get(file));
+    entry.uuid = file.upload.uuid;
+    this.tally.measure(entry, file.size);
+    this.view.changed(entry);
   };
 
   /**

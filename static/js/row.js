@@ -111,7 +111,8 @@ export class Row {
   }
 
   drawSize() {
-    const said = humanSize(this.entry.size);
+    const { uuid, size } = this.entry;
+    const said = uuid === "" ? "" : humanSize(size);
     if (this.size.textContent !== said) this.size.textContent = said;
   }
 

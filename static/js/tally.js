@@ -48,6 +48,17 @@ export class Tally {
   }
 
   /**
+   * How many bytes an entry has, once they are known.
+   *
+   * @param {Entry} entry
+   * @param {number} size
+   */
+  measure(entry, size) {
+    this.change(entry, () => (entry.size = size));
+    this.reached = 0;
+  }
+
+  /**
    * Lets `act` change an entry, and counts the difference.
    *
    * @param {Entry} entry

@@ -73,7 +73,7 @@
  *
  * @typedef {object} Entry one file of this drop
  * @property {DropzoneFile} file
- * @property {string} uuid
+ * @property {string} uuid "" until its turn to be added has come; what it weighs is not known before either
  * @property {string} name
  * @property {string} path
  * @property {number} size

@@ -2,6 +2,8 @@
  * @typedef {import("./types.js").DropzoneFile} DropzoneFile
  *
  * @typedef {object} Owner what Dropzone hands over to us
+ * @property {(file: DropzoneFile) => void} listed it will be added when its turn has come
+ * @property {(file: DropzoneFile) => boolean} awaited whether one that was listed is still wanted
  * @property {(file: DropzoneFile) => void} added
  * @property {(file: DropzoneFile) => string | null} check the sentence of a refusal, or null
  * @property {(file: DropzoneFile, refusal: string | null) => void} decided
@@ -10,6 +12,11 @@
  * @property {() => void} sendAll sends what waits
  * @property {(fact: string, path: string) => void} told what in a drop became no file
  */
+
+/** So many are added at once, as Dropzone does, and what calls it may rely on that. */
+const AT_ONCE = 50;
+/** The first look at a file's size asks another process and waits: for thousands at once the page would stand still. */
+const SLICE_MS = 12;
 
 /**
  * A Dropzone that keeps what it is good at (drop, click, folders, events) and leaves the sending to `owner`:
@@ -23,6 +30,12 @@
  * @returns {any} an instance of Dropzone
  */
 export function createWidget(Dropzone, element, options, owner) {
+  /** What is listed and not added yet. @type {Set<DropzoneFile>} */
+  const unread = new Set();
+  /** @type {(() => void)[]} */
+  const afterwards = [];
+  let inTask = 0;
+
   class Widget extends Dropzone {
     init() {
       const init = this.options.init;
@@ -37,6 +50,48 @@ export function createWidget(Dropzone, element, options, owner) {
       this.on("canceled", (/** @type {DropzoneFile} */ file) => this.emit("complete", file));
       this.on("addedfile", owner.added);
       return init.call(this);
+    }
+
+    /**
+     * Adds the first of many at once; the others are listed, and added a slice at a time.
+     *
+     * @param {DropzoneFile} file
+     */
+    addFile(file) {
+      if (inTask === 0) turn().then(() => (inTask = 0));
+      inTask += 1;
+      if (unread.size === 0 && inTask <= AT_ONCE) {
+        super.addFile(file);
+        return;
+      }
+      owner.listed(file);
+      if (unread.add(file).size === 1) this.read();
+    }
+
+    async read() {
+      await turn();
+      let begun = performance.now();
+      for (const file of unread) {
+        if (owner.awaited(file)) super.addFile(file);
+        unread.delete(file);
+        if (performance.now() - begun < SLICE_MS) continue;
+        await turn();
+        begun = performance.now();
+      }
+      for (const tell of afterwards.splice(0)) tell();
+    }
+
+    /**
+     * @param {string} event
+     * @param {...any} given
+     */
+    emit(event, ...given) {
+      // Those that it tells of come first.
+      if (event === "addedfiles" && unread.size > 0) {
+        afterwards.push(() => super.emit(event, ...given));
+        return this;
+      }
+      return super.emit(event, ...given);
     }
 
     /**
@@ -145,4 +200,13 @@ async function* entriesOf(directory) {
  */
 function isDirectory(entry) {
   return entry.isDirectory;
+}
+
+/** Resolves in a task of its own, after what a person did meanwhile; a timer would be held back when it is set often. */
+function turn() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = resolve;
+    port2.postMessage(null);
+  });
 }

@@ -48,6 +48,8 @@ export class Windowed {
     this.frame = 0;
     this.width = 0;
     this.gauged = false;
+    /** What is usual has changed: all sums are made anew with the next frame. */
+    this.outdated = false;
     this.resizes = new ResizeObserver((entries) => this.resized(entries));
     this.resizes.observe(element);
     // What moves the list without scrolling anything is seen by this.
@@ -81,6 +83,7 @@ export class Windowed {
    */
   show(items) {
     this.items = items;
+    this.outdated = false;
     this.heights = new Heights(this.heights.usual);
     for (const place of this.shown.values()) place.index = -1;
     items.forEach((item, index) => {
@@ -108,7 +111,7 @@ export class Windowed {
   }
 
   drawSoon() {
-    this.frame ||= requestAnimationFrame(() => this.draw());
+    this.frame ||= requestAnimationFrame(() => (this.outdated ? this.show(this.items) : this.draw()));
   }
 
   /** @param {number} [beside] the place of a row that is needed, wherever it is */
@@ -231,7 +234,8 @@ export class Windowed {
       for (const [item, { row }] of this.shown) this.measured.set(item, row.offsetHeight);
       const [first] = this.shown.values();
       if (first) this.heights.usual = first.row.offsetHeight;
-      this.show(this.items);
+      this.outdated = true;
+      this.drawSoon();
     }
     this.width = width;
   }
@@ -248,10 +252,9 @@ export class Windowed {
     if (!this.gauged) {
       this.gauged = true;
       this.heights.usual = height;
-      this.show(this.items);
-      return;
+      this.outdated = true;
     }
-    this.heights.set(place.index, height);
+    if (!this.outdated) this.heights.set(place.index, height);
     if (this.items.length > WHOLE) this.drawSoon();
   }
 

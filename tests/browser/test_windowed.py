@@ -246,3 +246,68 @@ def test_thumbnails_are_made_of_what_is_seen_alone_and_their_urls_given_back(
     until(upload_page, "made.running === 0 && made.urls === 0")
     assert made["pictures"] < upload_page.evaluate("made.pictures") < 120
     expect(row(upload_page, "picture 0.png")).to_have_count(0)
+
+
+def test_all_are_listed_at_once_and_looked_at_a_slice_at_a_time(upload_page: Page) -> None:
+    found = upload_page.evaluate("""() => {
+      const { batchUploader, dropzone } = document.querySelector(".dropzone");
+      batchUploader.pause();
+      window.told = [];
+      dropzone.on("addedfiles", () => told.push([dropzone.files.length, batchUploader.tally.bytes.total]));
+      batchUploader.addFiles(Array.from({ length: 5000 }, (_, index) => new File(["words"], `${index}.txt`)));
+      return [batchUploader.counts.files, dropzone.files.length, told.length];
+    }""")
+    assert found == [5000, 50, 0]
+    until(upload_page, "told.length === 1")
+    assert upload_page.evaluate("told") == [[5000, 25_000]]
+
+
+def test_the_first_request_leaves_while_others_are_still_looked_at(upload_page: Page) -> None:
+    upload_page.evaluate("""() => {
+      const { batchUploader, dropzone } = document.querySelector(".dropzone");
+      const { get } = Object.getOwnPropertyDescriptor(Blob.prototype, "size");
+      // As slow as a disk, until something has left.
+      Object.defineProperty(Blob.prototype, "size", { get() {
+        const begun = performance.now();
+        while (window.left === undefined && performance.now() - begun < 3);
+        return get.call(this);
+      } });
+      dropzone.on("sending", () => (window.left ??= dropzone.files.length));
+      batchUploader.addFiles(Array.from({ length: 1000 }, (_, index) => new File(["words"], `${index}.txt`)));
+    }""")
+    until(upload_page, "document.querySelector('.dropzone').batchUploader.counts.stored === 1000")
+    assert upload_page.evaluate("left") < 1000
+
+
+def test_a_script_that_adds_a_file_finds_it_added(upload_page: Page) -> None:
+    assert upload_page.evaluate("""() => {
+      const { dropzone } = document.querySelector(".dropzone");
+      const file = new File(["words"], "words.txt");
+      dropzone.addFile(file);
+      return [file.upload.total, file.status, file.previewElement.querySelector("[data-dz-name]").textContent];
+    }""") == [5, "queued", "words.txt"]
+
+
+@pytest.mark.parametrize("method", ["cancelAll()", "clear()"])
+def test_what_is_cancelled_or_taken_out_before_its_turn_is_never_sent(
+    upload_page: Page, method: str
+) -> None:
+    sent: list[Any] = []
+    upload_page.on("request", lambda request: request.method == "POST" and sent.append(request))
+    upload_page.evaluate(
+        f"""() => {{
+          const {{ batchUploader }} = document.querySelector(".dropzone");
+          batchUploader.addFiles(Array.from({{ length: 300 }}, (_, index) => new File(["words"], `${{index}}.txt`)));
+          batchUploader.cancelAll();
+          batchUploader.{method};
+        }}"""
+    )
+    until(upload_page, "document.querySelector('.dropzone').batchUploader.finished")
+    left = 0 if method == "clear()" else 300
+    assert counts(upload_page) == {**counts(upload_page), "files": left, "cancelled": left, "open": 0}
+    assert sent == []
+    if left:
+        row(upload_page, "299.txt").get_by_role("button", name="Send again").wait_for(state="detached")
+        scroll(upload_page, "document.body.scrollHeight")
+        row(upload_page, "299.txt").get_by_role("button", name="Send again").click()
+        until(upload_page, "document.querySelector('.dropzone').batchUploader.counts.stored === 1")
