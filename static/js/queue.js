@@ -335,7 +335,8 @@ export class Queue {
 
   /** Takes out of the list all that is not under way. */
   clear() {
-    for (const [file, entry] of [...this.entries]) if (!isOpen(entry)) this.dropzone.removeFile(file);
+    const closed = [...this.entries.values()].filter((entry) => !isOpen(entry));
+    this.dropzone.removeFiles(closed.map(({ file }) => file));
   }
 
   /**

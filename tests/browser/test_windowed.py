@@ -273,7 +273,8 @@ def test_the_first_request_leaves_while_others_are_still_looked_at(upload_page: 
         return get.call(this);
       } });
       dropzone.on("sending", () => (window.left ??= dropzone.files.length));
-      batchUploader.addFiles(Array.from({ length: 1000 }, (_, index) => new File(["words"], `${index}.txt`)));
+      const names = Array.from({ length: 1000 }, (_, index) => `${index}.txt`);
+      batchUploader.addFiles(names.map((name) => new File(["words"], name)));
     }""")
     until(upload_page, "document.querySelector('.dropzone').batchUploader.counts.stored === 1000")
     assert upload_page.evaluate("left") < 1000
@@ -289,15 +290,14 @@ def test_a_script_that_adds_a_file_finds_it_added(upload_page: Page) -> None:
 
 
 @pytest.mark.parametrize("method", ["cancelAll()", "clear()"])
-def test_what_is_cancelled_or_taken_out_before_its_turn_is_never_sent(
-    upload_page: Page, method: str
-) -> None:
+def test_what_is_cancelled_or_taken_out_before_its_turn_is_never_sent(upload_page: Page, method: str) -> None:
     sent: list[Any] = []
     upload_page.on("request", lambda request: request.method == "POST" and sent.append(request))
     upload_page.evaluate(
         f"""() => {{
           const {{ batchUploader }} = document.querySelector(".dropzone");
-          batchUploader.addFiles(Array.from({{ length: 300 }}, (_, index) => new File(["words"], `${{index}}.txt`)));
+          const names = Array.from({{ length: 300 }}, (_, index) => `${{index}}.txt`);
+          batchUploader.addFiles(names.map((name) => new File(["words"], name)));
           batchUploader.cancelAll();
           batchUploader.{method};
         }}"""
