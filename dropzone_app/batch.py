@@ -15,7 +15,7 @@ from .checks import check_counts, check_sha256, check_uuid
 from .config import FIELDS, told_apart
 from .errors import Rejected
 from .intake import Part, receive_part
-from .kinds import kind_of
+from .kinds import Kind, kind_of
 from .naming import display_path, extension_of, shown
 from .records import COMMITTING, STORED, Record, new_id, now
 from .storage import StagedFile, together
@@ -262,6 +262,7 @@ class Batch:
         part, filename = entry.part, entry.verdict.filename
         assert part.staged
         replaced = part.arrived_sha256 != part.sha256
+        kind = kind_of(extension_of(filename))
         return Record(
             id=new_id(),
             set=self._set.name,
@@ -272,13 +273,14 @@ class Batch:
             key=entry.key,
             storage=self._set.name if self._set.name in self._site.storages else "",
             size=part.staged.size,
-            type=kind_of(extension_of(filename)).media_type,
+            type=kind.media_type,
             sha256=part.sha256,
             once=self._set.duplicates != "keep",
             created=created,
             mark=part.staged.mark,
             arrived_size=part.size if replaced else None,
             arrived_sha256=part.arrived_sha256 if replaced else None,
+            inert=_is_inert(kind, part),
         )
 
     def _link(self, entry: _Entry) -> tuple[StagedFile, str]:
@@ -309,6 +311,13 @@ class Batch:
         if found is None or found.state != STORED:
             raise Rejected.because("uuid_busy")
         return found
+
+
+def _is_inert(kind: Kind, part: Part) -> bool | None:
+    if kind.inert is None:
+        return None
+    with part.open() as file:
+        return kind.inert(file)
 
 
 def index_of(key: str) -> int | None:

@@ -6,12 +6,13 @@ It drives the checks, the ``accept`` attribute, the sentence under the zone, the
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from typing import IO
 
 from .config import parse_extensions
-from .content import Findings, Structure, View, archives, boxes, documents, media, pictures, texts
+from .content import Findings, Structure, View, archives, boxes, documents, media, pdf, pictures, texts
 
 #: Alternatives; each is a list of (offset, bytes) that must all be there.
 Signatures = tuple[tuple[tuple[int, bytes], ...], ...]
@@ -37,6 +38,8 @@ class Kind:
     text: bool = False
     #: Pillow's name of the one decoder that may open it, where it is a picture.
     decoder: str = ""
+    #: Of a kind that may hold a script: whether a file on the disk holds none, nor anything else that acts by itself.
+    inert: Callable[[IO[bytes]], bool] | None = None
     #: The drawing that stands for it where there is no picture of it.
     icon: str = "file"
 
@@ -148,7 +151,7 @@ _TABLE: dict[str, dict[str, Kind]] = {
         "tiff": _TIFF,
     },
     "DOCUMENTS": {
-        "pdf": Kind("PDF", "application/pdf", "a PDF", _begins(b"%PDF-"), documents.pdf),
+        "pdf": Kind("PDF", "application/pdf", "a PDF", _begins(b"%PDF-"), documents.pdf, inert=pdf.is_inert),
         "docx": _office("Word", "wordprocessingml.document", "a Word document", "docx"),
         "doc": Kind("Word", "application/msword", "a Word document", _DOC, archives.ole("doc")),
         "xlsx": _office("Excel", "spreadsheetml.sheet", "an Excel sheet", "xlsx"),

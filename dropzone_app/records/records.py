@@ -71,6 +71,8 @@ class Record:
     #: What came, where something else was stored.
     arrived_size: int | None = None
     arrived_sha256: str | None = None
+    #: Of a kind that may hold a script: whether it holds none; None where nobody has looked.
+    inert: bool | None = None
 
     def came_as(self, size: int | None, sha256: str | None) -> bool:
         """Whether a file of this size and digest can be the one that came; None in place of a digest is any."""

@@ -41,6 +41,8 @@ files = Table(
     # What came, where something else was stored: sending it again is no other file.
     Column("arrived_size", BigInteger),
     Column("arrived_sha256", String(64)),
+    # Of a kind that may hold a script: whether it holds none. NULL where nobody has looked.
+    Column("inert", Boolean),
     # Whether its set keeps the same bytes only once for an owner.
     Column("once", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),

@@ -24,10 +24,9 @@ _BUFFER = 1 << 20
 #: Seconds that a storage's own address of a file works: as long as it takes to begin.
 ELSEWHERE = 300
 
-#: What a browser may show in place: nothing that can hold a script. The rest is offered for saving.
-_INLINE = re.compile(
-    r"image/(jpeg|png|gif|webp|avif|bmp)|audio/[a-z0-9.+-]+|video/[a-z0-9.+-]+|application/pdf"
-)
+#: What a browser may show in place: nothing that can hold a script, beside the files of which it is known that they do
+#: not. The rest is offered for saving.
+_INLINE = re.compile(r"image/(jpeg|png|gif|webp|avif|bmp)|audio/[a-z0-9.+-]+|video/[a-z0-9.+-]+")
 
 
 def file_fields(record: Record, root: str = "") -> dict[str, Any]:
@@ -84,7 +83,7 @@ def file(id: str, filename: str) -> Response:
     record = _readable(id)
     if record.filename != filename:
         raise Rejected.because("unknown_file")
-    inline = bool(_INLINE.fullmatch(record.type)) and "download" not in request.args
+    inline = bool(record.inert or _INLINE.fullmatch(record.type)) and "download" not in request.args
     disposition = _disposition("inline" if inline else "attachment", record.filename)
     try:
         keeper = site().keeper(record)

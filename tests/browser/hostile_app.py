@@ -20,6 +20,11 @@ Uploads(app, UploadSet("anything", ALL, public=True), UploadSet("known", known, 
 
 def put(site: Site, name: str, content: bytes) -> str:
     """Store a file without a check; its URL."""
+    kind = kind_of(extension_of(name))
+    staged = site.storage.stage()
+    staged.write(content)
+    with staged.open() as file:
+        inert = kind.inert and kind.inert(file)
     record = Record(
         id=new_id(),
         set="anything",
@@ -29,12 +34,11 @@ def put(site: Site, name: str, content: bytes) -> str:
         path="",
         key=new_id(),
         size=len(content),
-        type=kind_of(extension_of(name)).media_type,
+        type=kind.media_type,
         sha256=None,
         created=now(),
+        inert=inert,
     )
-    staged = site.storage.stage()
-    staged.write(content)
     site.records.reserve([record])
     site.storage.commit(staged, record.key)
     site.records.store([record.id])
