@@ -47,8 +47,10 @@ class Proxy:
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
         self.seen: list[Seen] = []
+        #: Bytes of bodies that came, whatever became of them.
+        self.taken = 0
         self._rules: list[Rule] = []
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"proxy": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -140,7 +142,7 @@ class Proxy:
 
     def clear(self) -> None:
         """Let everything through from now on."""
-        with self._lock:
+        with self.lock:
             self._rules.clear()
 
     def _add(
@@ -152,12 +154,12 @@ class Proxy:
         times: float = 1,
     ) -> Rule:
         rule = Rule(act, method, path, times)
-        with self._lock:
+        with self.lock:
             self._rules.append(rule)
         return rule
 
     def rule_for(self, method: str, path: str) -> Rule | None:
-        with self._lock:
+        with self.lock:
             for rule in self._rules:
                 if rule.method == method and re.fullmatch(rule.path, path) and rule.met < rule.times:
                     rule.met += 1
@@ -193,6 +195,8 @@ class _Handler(BaseHTTPRequestHandler):
     def read(self, size: int) -> bytes:
         data = self.rfile.read(min(size, self.left))
         self.left -= len(data)
+        with self.proxy.lock:
+            self.proxy.taken += len(data)
         if self.pace:
             time.sleep(len(data) / self.pace)
         return data

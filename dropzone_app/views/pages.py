@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 from flask import Response, current_app, jsonify, request, url_for
@@ -137,7 +138,7 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
     in_form, on_click = (keys.get(f"DROPZONE_{key}", False) for key in ("IN_FORM", "UPLOAD_ON_CLICK"))
     own = action or (in_form and _address("DROPZONE_UPLOAD_ACTION"))
     # The session gets its owner with the page; whoever is signed out may look, and learns it when uploading.
-    current_app.extensions["uploads_owner"]()
+    me = current_app.extensions["uploads_owner"]()
     return {
         "set": upload_set.name,
         "url": own or url_for("uploads.upload", name=upload_set.name),
@@ -159,6 +160,7 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         # A view of the host's own answers for itself.
         "checkUrl": None if own else url_for("uploads.check", name=upload_set.name),
         "uploadsUrl": url_for("uploads.unfinished"),
+        "owner": sha256(f"zone {me}".encode()).hexdigest()[:16],
         "digests": upload_set.duplicates != "keep",
         "filesUrl": url_for("uploads.files"),
         "csrfUrl": url_for("uploads.csrf_token"),

@@ -3,6 +3,7 @@ import { CsrfToken } from "./csrf.js";
 import { sha256 } from "./digests.js";
 import { Line } from "./line.js";
 import { sentence } from "./messages.js";
+import { Memory } from "./memory.js";
 import { Meter } from "./meter.js";
 import { Packer } from "./packer.js";
 import { retryAfter } from "./patience.js";
@@ -94,6 +95,8 @@ export class Queue {
     });
     this.receipts = new Receipts(options.filesUrl ?? "");
     this.chunks = new ChunkLane(this);
+    this.memory = new Memory(JSON.stringify([options.url, options.owner ?? ""]));
+    addEventListener("storage", () => this.memory.keep());
     this.line = new Line({
       ask: () => this.token.renew(),
       changed: () => this.view.line(),
@@ -152,6 +155,8 @@ export class Queue {
       code: "",
       stored: null,
     };
+    file.upload.uuid = entry.uuid = this.memory.uuidOf(likeness(entry), entry.uuid);
+    entry.left = this.memory.resumed;
     this.finished = false;
     this.entries.set(file, entry);
     this.tally.add(entry);
@@ -407,6 +412,7 @@ export class Queue {
       const working = this.counts.open + this.walks + this.requests.size + this.cleaning > 0;
       if (working || this.finished) return;
       this.finished = true;
+      if (this.counts.failed === 0) this.memory.forget();
       this.meter.reset();
       this.dropzone.emit("totaluploadprogress", 100, this.tally.bytes.total, this.tally.bytes.sent);
       this.dropzone.emit("queuecomplete");

@@ -28,6 +28,7 @@
  * @property {string} [uploadsUrl] below it stands what became of each file, by its uuid
  * @property {boolean} [digests] the set tells duplicates by their SHA-256
  * @property {Record<string, string>} [icons] drawing → the extensions that it stands for
+ * @property {string} [owner] what tells one person from another in this browser
  * @property {string} [csrfUrl]
  * @property {string} [csrfHeader]
  * @property {string} [csrfToken]
@@ -81,7 +82,7 @@
  * @property {number} progress 0 to 1, the most that was ever sent of it
  * @property {number} current 0 to 1, of the request it is in now
  * @property {number} lost how many requests with it were lost while the server was there
- * @property {boolean} left whether bytes of it have ever left
+ * @property {boolean} left whether bytes of it may have left before
  * @property {boolean} paused whether a person wants this one to wait
  * @property {string} sentence
  * @property {string} code what the sentence is about, where the browser itself said it

@@ -227,3 +227,18 @@ def listed(page: Page) -> list[dict[str, Any]]:
     answer = page.request.get(urljoin(page.url, "/files"), headers={"Accept": "application/json"})
     found: list[dict[str, Any]] = answer.json()["files"]
     return found
+
+
+def everything(page: Page) -> list[dict[str, Any]]:
+    """All files that the server lists, over its pages."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = page.request.get(
+            urljoin(page.url, "/files"),
+            params={"cursor": cursor} if cursor else {},
+            headers={"Accept": "application/json"},
+        ).json()
+        found += answer["files"]
+        cursor = answer["next"]
+    return found

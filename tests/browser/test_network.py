@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import pytest
-from browser.samples import counts, drop, finished, listed, png, row, states, until, write
+from browser.samples import counts, drop, everything, finished, listed, png, row, states, until, write
 from playwright.sync_api import Locator, Page, expect
 from proxy import Proxy
 from support import LiveServer
@@ -44,21 +43,6 @@ def banner(page: Page) -> Locator:
 
 def choose(page: Page, *paths: Path) -> None:
     page.set_input_files("input.dz-hidden-input", list(paths))
-
-
-def everything(page: Page) -> list[dict[str, Any]]:
-    """All files that the server lists, over its pages."""
-    found: list[dict[str, Any]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        answer = page.request.get(
-            urljoin(page.url, "/files"),
-            params={"cursor": cursor} if cursor else {},
-            headers={"Accept": "application/json"},
-        ).json()
-        found += answer["files"]
-        cursor = answer["next"]
-    return found
 
 
 def stored_bytes(server: LiveServer) -> list[bytes]:

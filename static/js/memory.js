@@ -1,0 +1,130 @@
+/**
+ * What outlives a page: by which uuids the files of a drop go that is not done.
+ *
+ * Only one random secret is kept, and for a day: the uuid of a file is made of it and of what tells this file from
+ * others. The same file dropped again after a reload has the same uuid, so that the server knows what came of it;
+ * nothing about files is written down. When all of a drop is done the secret is forgotten: the same files dropped then
+ * are meant to be sent once more.
+ */
+
+const PREFIX = "dropzone_app:";
+/** After that the server has swept away what came of a file in chunks. */
+const LIFE_MS = 86_400_000;
+const WRITE_MS = 60_000;
+
+/** @typedef {Pick<Storage, "getItem" | "setItem" | "removeItem">} Store */
+
+export class Memory {
+  /**
+   * @param {string} name of the zone and of whoever sends: another's files are none of this one's business
+   * @param {Store | null} [store]
+   * @param {() => number} [now] milliseconds
+   */
+  constructor(name, store = storeOfBrowser(), now = Date.now) {
+    this.key = PREFIX + name;
+    this.store = store;
+    this.now = now;
+    this.secret = "";
+    this.written = -Infinity;
+    /** Whether an earlier page has left a drop that was not done. */
+    this.resumed = false;
+    /** @type {Set<string>} */
+    this.used = new Set();
+  }
+
+  /**
+   * The uuid of a file that is added now.
+   *
+   * @param {string} likeness what tells it from other files, before it is read
+   * @param {string} other a fresh one, for a file that is in the drop already
+   */
+  uuidOf(likeness, other) {
+    if (this.secret === "") this.recall();
+    if (this.now() - this.written > WRITE_MS) this.write();
+    const uuid = uuidFrom(this.secret + likeness);
+    if (this.used.has(uuid)) return other;
+    this.used.add(uuid);
+    return uuid;
+  }
+
+  recall() {
+    const found = this.read();
+    this.resumed = found !== null && this.now() - found.at < LIFE_MS;
+    this.secret = found && this.resumed ? found.secret : randomDigits();
+  }
+
+  /** Another page has forgotten what this one still needs. */
+  keep() {
+    if (this.secret !== "" && this.read() === null) this.write();
+  }
+
+  /** All is done. */
+  forget() {
+    if (this.read()?.secret === this.secret) this.reach((store) => store.removeItem(this.key));
+    this.secret = "";
+    this.written = -Infinity;
+    this.resumed = false;
+    this.used.clear();
+  }
+
+  write() {
+    this.written = this.now();
+    this.reach((store) => store.setItem(this.key, JSON.stringify({ secret: this.secret, at: this.written })));
+  }
+
+  /** @returns {{secret: string, at: number} | null} */
+  read() {
+    const found = this.reach((store) => JSON.parse(store.getItem(this.key) ?? "null"));
+    return typeof found?.secret === "string" && typeof found.at === "number" ? found : null;
+  }
+
+  /**
+   * @template T
+   * @param {(store: Store) => T} act
+   * @returns {T | null} null where the browser keeps nothing, or something else stands there
+   */
+  reach(act) {
+    try {
+      return this.store && act(this.store);
+    } catch {
+      return null;
+    }
+  }
+}
+
+/** @returns {Store | null} */
+function storeOfBrowser() {
+  try {
+    return localStorage;
+  } catch {
+    return null;
+  }
+}
+
+function randomDigits() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16).padStart(8, "0")).join("");
+}
+
+/**
+ * 128 bits of a text in the form of a uuid. They need not be hard to guess, only hard to hit twice: a uuid counts for
+ * its owner alone. (cyrb128 by bryc, in the public domain: four rounds of multiplying that feed one another.)
+ *
+ * @param {string} text
+ */
+export function uuidFrom(text) {
+  let [a, b, c, d] = [1779033703, 3144134277, 1013904242, 2773480762];
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    a = b ^ Math.imul(a ^ unit, 597399067);
+    b = c ^ Math.imul(b ^ unit, 2869860233);
+    c = d ^ Math.imul(c ^ unit, 951274213);
+    d = a ^ Math.imul(d ^ unit, 2716044179);
+  }
+  a = Math.imul(c ^ (a >>> 18), 597399067);
+  b = Math.imul(d ^ (b >>> 22), 2869860233);
+  c = Math.imul(a ^ (c >>> 17), 951274213);
+  d = Math.imul(b ^ (d >>> 19), 2716044179);
+  a ^= b ^ c ^ d;
+  const digits = [a, b ^ a, c ^ a, d ^ a].map((part) => (part >>> 0).toString(16).padStart(8, "0")).join("");
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}

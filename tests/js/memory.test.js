@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Memory, uuidFrom } from "../../static/js/memory.js";
+
+class Store {
+  constructor() {
+    this.items = new Map();
+  }
+  getItem = (key) => this.items.get(key) ?? null;
+  setItem = (key, value) => this.items.set(key, value);
+  removeItem = (key) => this.items.delete(key);
+}
+
+test("the same file has the same uuid after a reload, until its drop is done", () => {
+  const store = new Store();
+  const first = new Memory("zone", store);
+  const uuid = first.uuidOf("a.txt", "other");
+  assert.match(uuid, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  assert.notEqual(first.uuidOf("b.txt", "other"), uuid);
+  assert.equal(first.resumed, false);
+
+  const second = new Memory("zone", store);
+  assert.equal(second.uuidOf("a.txt", "other"), uuid);
+  assert.equal(second.resumed, true);
+  second.forget();
+  assert.equal(store.items.size, 0);
+  assert.notEqual(second.uuidOf("a.txt", "other"), uuid);
+  assert.equal(second.resumed, false);
+});
+
+test("a file that is in the drop already is another one", () => {
+  const memory = new Memory("zone", new Store());
+  memory.uuidOf("a.txt", "one");
+  assert.equal(memory.uuidOf("a.txt", "two"), "two");
+});
+
+test("another zone or another person knows nothing of it", () => {
+  const store = new Store();
+  const uuid = new Memory("zone one", store).uuidOf("a.txt", "other");
+  const stranger = new Memory("zone two", store);
+  assert.notEqual(stranger.uuidOf("a.txt", "other"), uuid);
+  assert.equal(stranger.resumed, false);
+});
+
+test("nothing about files is written down", () => {
+  const store = new Store();
+  const memory = new Memory("zone", store);
+  for (let n = 0; n < 1000; n += 1) memory.uuidOf(`secret plans ${n}.txt`, "other");
+  const [text] = store.items.values();
+  assert.ok(text.length < 100 && !text.includes("plans"));
+});
+
+test("after a day it is forgotten, and what is going on is no day old", () => {
+  const store = new Store();
+  let clock = 0;
+  const now = () => clock;
+  const memory = new Memory("zone", store, now);
+  const uuid = memory.uuidOf("a.txt", "other");
+  clock += 80_000_000;
+  memory.uuidOf("b.txt", "other");
+  clock += 80_000_000;
+  assert.equal(new Memory("zone", store, now).uuidOf("a.txt", "other"), uuid);
+  clock += 90_000_000;
+  assert.notEqual(new Memory("zone", store, now).uuidOf("a.txt", "other"), uuid);
+});
+
+test("what another page is done with is kept where this one is not", () => {
+  const store = new Store();
+  const one = new Memory("zone", store);
+  const two = new Memory("zone", store);
+  const uuid = one.uuidOf("a.txt", "other");
+  two.uuidOf("b.txt", "other");
+  two.forget();
+  one.keep();
+  two.keep();
+  assert.equal(new Memory("zone", store).uuidOf("a.txt", "other"), uuid);
+  two.forget();
+  assert.equal(store.items.size, 1, "it belongs to the other one");
+});
+
+test("a browser that keeps nothing, or something strange, is none the worse", () => {
+  const full = { ...new Store(), getItem: () => "{", setItem() { throw new DOMException("full", "QuotaExceededError"); } };
+  for (const store of [null, full]) {
+    const memory = new Memory("zone", store);
+    assert.notEqual(memory.uuidOf("a", "other"), memory.uuidOf("b", "other"));
+    memory.forget();
+  }
+});
+
+test("names that differ little have uuids that differ", () => {
+  const seen = new Set();
+  for (let n = 0; n < 20_000; n += 1) seen.add(uuidFrom(`secret["","IMG_${n}.JPG",${n % 7},17]`));
+  assert.equal(seen.size, 20_000);
+  const parts = [...seen].map((uuid) => uuid.replaceAll("-", ""));
+  for (let at = 0; at < 32; at += 8) {
+    assert.ok(new Set(parts.map((digits) => digits.slice(at, at + 8))).size > 19_900, `digits ${at}`);
+  }
+});
