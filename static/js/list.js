@@ -4,8 +4,14 @@ import { Windowed } from "./windowed.js";
 
 /** @typedef {import("./types.js").Entry} Entry */
 
-/** Of the filter that shows what is not stored. @type {Set<string>} */
-const LOST = new Set(["refused", "failed"]);
+/** @typedef {"all" | "refused" | "stored"} Filter what of the drop is shown; what failed counts as refused */
+
+/** @type {Record<Filter, (entry: Entry) => boolean>} */
+const FILTERS = {
+  all: () => true,
+  refused: ({ state }) => state === "refused" || state === "failed",
+  stored: ({ state }) => state === "stored",
+};
 
 /** The files of this drop, newest last; those in sight have a row. */
 export class List {
@@ -20,7 +26,8 @@ export class List {
     this.entries = new Set();
     /** What the filter lets through; all where there is none. @type {Entry[]} */
     this.passed = [];
-    this.onlyRefused = false;
+    /** @type {Filter} */
+    this.filter = "all";
     /** @type {Map<Entry, Row>} */
     this.rows = new Map();
     /** @type {Set<Entry>} */
@@ -50,14 +57,14 @@ export class List {
   add(entry) {
     this.entries.add(entry);
     this.element.hidden = false;
-    if (this.onlyRefused) return;
+    if (this.filter !== "all") return;
     this.passed.push(entry);
     this.windowed.grown();
   }
 
   /** @param {Entry} entry */
   update(entry) {
-    if (this.onlyRefused) this.siftSoon();
+    if (this.filter !== "all") this.siftSoon();
     this.rows.get(entry)?.draw();
   }
 
@@ -73,14 +80,19 @@ export class List {
   }
 
   /**
-   * Shows those alone that were refused or failed, and leads to the first of them; or all.
+   * Shows some of them; of those that were refused it leads to the first.
    *
-   * @param {boolean} only
+   * @param {Filter} filter
    */
-  showRefused(only) {
-    this.onlyRefused = only;
+  show(filter) {
+    this.filter = filter;
     this.sift();
-    if (only && this.passed.length > 0) this.windowed.focus(0);
+    if (filter === "refused" && this.passed.length > 0) this.windowed.focus(0);
+  }
+
+  /** Those that were refused or failed. */
+  lost() {
+    return [...this.entries].filter(FILTERS.refused);
   }
 
   siftSoon() {
@@ -90,8 +102,7 @@ export class List {
   sift() {
     cancelAnimationFrame(this.sifting);
     this.sifting = 0;
-    this.passed = [...this.entries];
-    if (this.onlyRefused) this.passed = this.passed.filter(({ state }) => LOST.has(state));
+    this.passed = [...this.entries].filter(FILTERS[this.filter]);
     this.windowed.show(this.passed);
   }
 

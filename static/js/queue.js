@@ -345,15 +345,18 @@ export class Queue {
   }
 
   /**
-   * Deletes on the server what the files of this list were stored as.
+   * Deletes on the server what the files of this list were stored as, a few at a time.
    *
+   * @param {object} [options]
+   * @param {(done: number) => void} [options.progress]
+   * @param {AbortSignal} [options.signal] leaves the rest where it is
    * @returns {Promise<{deleted: number, kept: number, sentence: string}>} `sentence` says why some were kept
    */
-  async undo() {
+  async undo({ progress = () => {}, signal } = {}) {
     const stored = [...this.entries.values()].filter(({ state }) => state === "stored");
     const told = { deleted: 0, kept: 0, sentence: "" };
     const work = async () => {
-      for (let entry = stored.pop(); entry; entry = stored.pop()) {
+      for (let entry = stored.pop(); entry && !signal?.aborted; entry = stored.pop()) {
         const problem = await this.delete(entry);
         if (problem === "") {
           told.deleted += 1;
@@ -367,6 +370,7 @@ export class Queue {
           told.kept += 1;
           told.sentence = problem;
         }
+        progress(told.deleted + told.kept);
       }
     };
     await Promise.all(Array.from({ length: DELETES_AT_ONCE }, work));

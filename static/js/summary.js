@@ -10,7 +10,7 @@ export class Summary {
   /**
    * @param {HTMLElement} root
    * @param {Queue} queue
-   * @param {{showRefused: (only: boolean) => void}} list
+   * @param {import("./list.js").List} list
    */
   constructor(root, queue, list) {
     this.queue = queue;
@@ -25,13 +25,16 @@ export class Summary {
     this.actions = find("actions");
     this.question = find("question");
     this.spoken = 0;
-    this.onlyRefused = false;
+    /** @type {import("./list.js").Filter} */
+    this.filter = "all";
     this.undoing = false;
     this.buttons = {
       pause: this.add(() => (queue.line.paused ? queue.resume() : queue.pause())),
       cancel: this.add(() => this.cancel()),
       retry: this.add(() => queue.retryAll()),
-      refused: this.add(() => this.showRefused(!this.onlyRefused)),
+      refused: this.add(() => this.show("refused")),
+      stored: this.add(() => this.show("stored")),
+      copy: this.add(() => this.copy()),
       undo: this.add(() => this.ask()),
       clear: this.add(() => this.clear()),
     };
@@ -89,24 +92,47 @@ export class Summary {
   drawActions() {
     const { counts, line, holding, options } = this.queue;
     const busy = counts.open > 0;
-    const refused = counts.refused + counts.failed;
-    if (refused === 0 && this.onlyRefused) this.list.showRefused((this.onlyRefused = false));
-    const { pause, cancel, retry, refused: show, undo, clear } = this.buttons;
+    const lost = counts.refused + counts.failed;
+    const mixed = lost > 0 && counts.files > lost;
+    if ((this.filter === "refused" && lost === 0) || (this.filter === "stored" && counts.stored === 0)) this.show("all");
+    const { pause, cancel, retry, refused, stored, copy, undo, clear } = this.buttons;
     set(pause, busy && !holding, word(line.paused ? "resume" : "pause"));
     set(cancel, busy && counts.open + counts.stored > 1, word("cancel_all"));
     set(retry, counts.failed > 0, word("retry_all", { n: number(counts.failed) }));
-    const label = word(counts.failed > 0 ? "show_not_stored" : "show_refused", { n: number(refused) });
-    set(show, refused > 0 && counts.files > refused, this.onlyRefused ? word("show_all") : label);
-    show.setAttribute("aria-pressed", String(this.onlyRefused));
+    this.drawFilter(refused, "refused", mixed, counts.failed > 0 ? "show_not_stored" : "show_refused", lost);
+    this.drawFilter(stored, "stored", mixed && counts.stored > 0, "show_stored", counts.stored);
+    set(copy, !busy && lost > 0, word("copy", { n: number(lost) }));
     set(undo, !busy && counts.stored > 0 && !!options.uploadsUrl && !this.undoing, word("undo"));
     set(clear, !busy && !this.undoing, word("clear"));
   }
 
-  /** @param {boolean} only */
-  showRefused(only) {
-    this.onlyRefused = only;
-    this.list.showRefused(only);
+  /**
+   * A button that filters the list, and shows all again.
+   *
+   * @param {HTMLButtonElement} button
+   * @param {import("./list.js").Filter} filter
+   * @param {boolean} shown
+   * @param {string} code
+   * @param {number} count
+   */
+  drawFilter(button, filter, shown, code, count) {
+    const on = this.filter === filter;
+    set(button, shown, on ? word("show_all") : word(code, { n: number(count) }));
+    button.setAttribute("aria-pressed", String(on));
+  }
+
+  /** @param {import("./list.js").Filter} filter shown; where it is shown already, all are */
+  show(filter) {
+    this.filter = this.filter === filter ? "all" : filter;
+    this.list.show(this.filter);
     this.draw();
+  }
+
+  /** What was not stored, and why, as text for whoever is to be told of it. */
+  async copy() {
+    const lost = this.list.lost();
+    const text = lost.map(({ path, name, sentence }) => `${path ? `${path}/` : ""}${name}: ${sentence}\n`).join("");
+    this.say(word((await copyText(text)) ? "copied" : "not_copied"));
   }
 
   cancel() {
@@ -134,9 +160,15 @@ export class Summary {
       return button;
     };
     const yes = answer("delete", "uploads-danger", async () => {
-      this.question.inert = true;
-      const { deleted, kept, sentence } = await this.queue.undo();
-      this.question.inert = false;
+      const stopping = new AbortController();
+      const stop = answer("stop", "", () => stopping.abort());
+      this.question.replaceChildren(words, stop);
+      stop.focus();
+      const progress = (/** @type {number} */ done) => {
+        words.textContent = word("undoing", { n: number(done), files: files(all) });
+      };
+      progress(0);
+      const { deleted, kept, sentence } = await this.queue.undo({ progress, signal: stopping.signal });
       close();
       const said = [word("undone", { files: files(deleted) })];
       if (kept > 0) said.push(word("undo_failed", { files: files(kept), why: sentence }));
@@ -147,8 +179,9 @@ export class Summary {
       close();
       this.buttons.undo.focus();
     });
+    const all = this.queue.counts.stored;
     const words = document.createElement("span");
-    words.textContent = word("undo_question", { files: files(this.queue.counts.stored) });
+    words.textContent = word("undo_question", { files: files(all) });
     this.question.replaceChildren(words, yes, no);
     this.question.hidden = false;
     this.undoing = true;
@@ -188,4 +221,26 @@ function set(button, shown, label) {
   if (!lost) return;
   const other = /** @type {HTMLElement | null} */ (button.parentElement?.querySelector("button:not([hidden])"));
   other?.focus();
+}
+
+/**
+ * @param {string} text
+ * @returns {Promise<boolean>} whether it lies in the clipboard
+ */
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Pages of an insecure origin have no such thing.
+    const area = document.createElement("textarea");
+    const before = /** @type {HTMLElement | null} */ (document.activeElement);
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    before?.focus();
+    return copied;
+  }
 }

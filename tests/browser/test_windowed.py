@@ -311,3 +311,56 @@ def test_what_is_cancelled_or_taken_out_before_its_turn_is_never_sent(upload_pag
         scroll(upload_page, "document.body.scrollHeight")
         row(upload_page, "299.txt").get_by_role("button", name="Send again").click()
         until(upload_page, "document.querySelector('.dropzone').batchUploader.counts.stored === 1")
+
+
+def test_what_was_stored_can_be_shown_alone_and_what_was_not_be_copied_with_its_reasons(
+    upload_page: Page,
+) -> None:
+    upload_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    add(upload_page, 3)
+    add(upload_page, 2, ending="exe")
+    upload_page.evaluate("document.querySelector('.dropzone').batchUploader.resume()")
+    upload_page.get_by_role("button", name="Show 3 stored").click()
+    expect(upload_page.locator(ROWS)).to_have_count(3)
+    expect(upload_page.locator(".dz-success")).to_have_count(3)
+    upload_page.get_by_role("button", name="Show 2 refused").click()
+    expect(upload_page.locator(ROWS)).to_have_count(2)
+    upload_page.get_by_role("button", name="Copy 2 as text").click()
+    expect(upload_page.locator("[data-uploads-live]")).to_contain_text("Copied")
+    copied = upload_page.evaluate("navigator.clipboard.readText()")
+    said = row(upload_page, "file 4.exe").locator("[data-dz-errormessage]").inner_text()
+    assert copied.splitlines() == [f"file 4.exe: {said}", f"file 5.exe: {said}"]
+    upload_page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
+    upload_page.get_by_role("button", name="Show all").click()
+    expect(upload_page.locator(ROWS)).to_have_count(5)
+    copy = upload_page.get_by_role("button", name="Copy 2 as text")
+    copy.click()
+    expect(copy).to_be_focused()
+    assert upload_page.evaluate("navigator.clipboard.readText()") == copied
+
+
+def test_undo_counts_along_and_can_be_stopped(upload_page: Page) -> None:
+    add(upload_page, 9)
+    upload_page.evaluate("document.querySelector('.dropzone').batchUploader.resume()")
+    upload_page.get_by_role("button", name="Undo this drop").click()
+    held: list[Any] = []
+    upload_page.route("**/uploads/*", lambda route: held.append(route))
+    upload_page.get_by_role("button", name="Delete", exact=True).click()
+    stop = upload_page.get_by_role("button", name="Stop")
+    expect(stop).to_be_focused()
+    expect(upload_page.locator("[data-uploads-question]")).to_contain_text("0 of 9 files deleted.")
+    for _ in range(100):
+        if len(held) == 4:
+            break
+        upload_page.wait_for_timeout(20)
+    held.pop().continue_()
+    expect(upload_page.locator("[data-uploads-question]")).to_contain_text("1 of 9 files deleted.")
+    stop.click()
+    while held:
+        held.pop().continue_()
+        upload_page.wait_for_timeout(20)
+    expect(stop).to_have_count(0)
+    found = counts(upload_page)
+    assert found["stored"] + found["deleted"] == 9
+    assert 4 <= found["deleted"] <= 5
+    expect(upload_page.locator("[data-uploads-files-list] > li")).to_have_count(found["stored"])
