@@ -155,8 +155,6 @@ export class Queue {
       code: "",
       stored: null,
     };
-    file.upload.uuid = entry.uuid = this.memory.uuidOf(likeness(entry), entry.uuid);
-    entry.left = this.memory.resumed;
     this.finished = false;
     this.entries.set(file, entry);
     this.tally.add(entry);
@@ -173,8 +171,9 @@ export class Queue {
     // A script may add the same again.
     if (!known || known.uuid !== "") this.listed(file);
     const entry = /** @type {Entry} */ (this.entries.get(file));
-    entry.uuid = file.upload.uuid;
     this.tally.measure(entry, file.size);
+    file.upload.uuid = entry.uuid = this.memory.uuidOf(likeness(entry), file.upload.uuid);
+    entry.left = this.memory.resumed;
     this.view.changed(entry);
   };
 
