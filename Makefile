@@ -78,7 +78,7 @@ test-browser: .venv/dev node_modules/dev install test-programs ## The page in a 
 	@echo "== Browser tests"
 	$(PYTEST_MANY) -m browser
 
-test-engines: .venv/dev install test-programs ## Real servers and proxies in front of the app
+test-engines: .venv/dev node_modules/dev install test-programs ## Real servers and proxies in front of the app
 	@echo "== Engine tests"
 	$(PYTEST_MANY) -m engines
 

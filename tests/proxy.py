@@ -35,6 +35,7 @@ class Seen:
     method: str
     path: str
     length: int
+    headers: Mapping[str, str] = field(repr=False)
     at: float = field(default_factory=time.monotonic)
 
 
@@ -44,14 +45,16 @@ class Proxy:
     A rule holds from when it is made; of several that fit, the first that is not used up.
     """
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, *, keep_alive: bool = True) -> None:
+        """`keep_alive`: on a connection that it has used before, Chromium repeats by itself what was reset."""
         self.upstream = upstream
         self.seen: list[Seen] = []
         #: Bytes of bodies that came, whatever became of them.
         self.taken = 0
         self._rules: list[Rule] = []
         self.lock = threading.Lock()
-        handler = type("Handler", (_Handler,), {"proxy": self})
+        version = "HTTP/1.1" if keep_alive else "HTTP/1.0"
+        handler = type("Handler", (_Handler,), {"proxy": self, "protocol_version": version})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         # Else the system takes in megabytes that nobody has read, and a slow line is quick.
@@ -108,6 +111,33 @@ class Proxy:
 
         def act(handler: _Handler) -> None:
             handler.altered = True
+            handler.forward()
+
+        return self._add(act, **which)
+
+    def break_off(self, after: int, then: Callable[[str], object] = str, **which: Any) -> Rule:
+        """Hand on so many bytes of the body, then lose both connections: the client's when `then(path)` is done."""
+
+        def act(handler: _Handler) -> None:
+            handler.stop = after, _BrokenOff
+            with contextlib.suppress(_BrokenOff):
+                handler.forward()
+            if handler.stop is None:
+                then(handler.path)
+                handler.reset()
+
+        return self._add(act, **which)
+
+    def stall(self, after: int, until: threading.Event, bytes_per_second: int, **which: Any) -> Rule:
+        """Hand on so many bytes of the body at this pace, and the rest when `until` is set."""
+
+        def wait() -> Exception | None:
+            until.wait(60)
+            return None
+
+        def act(handler: _Handler) -> None:
+            handler.pace = bytes_per_second
+            handler.stop = after, wait
             handler.forward()
 
         return self._add(act, **which)
@@ -175,22 +205,27 @@ class Proxy:
         self._server.server_close()
 
 
+class _BrokenOff(Exception):
+    """The rest of a request is not handed on."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     proxy: Proxy
-    protocol_version = "HTTP/1.1"
     pace: int | None = None
     altered = False
+    #: After so many bytes of the body are handed on this is called; what it returns is raised.
+    stop: tuple[int, Callable[[], Exception | None]] | None = None
 
     def handle_any(self) -> None:
         self.length = self.left = int(self.headers.get("Content-Length") or 0)
         path = urlsplit(self.path).path
-        self.proxy.seen.append(Seen(self.command, path, self.length))
+        self.proxy.seen.append(Seen(self.command, path, self.length, self.headers))
         rule = self.proxy.rule_for(self.command, path)
         # Either side may go away at any time: that is what this proxy is for.
         with contextlib.suppress(ConnectionError):
             rule.act(self) if rule else self.forward()
 
-    do_GET = do_HEAD = do_POST = do_DELETE = handle_any  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
     def read(self, size: int) -> bytes:
         data = self.rfile.read(min(size, self.left))
@@ -224,6 +259,10 @@ class _Handler(BaseHTTPRequestHandler):
                     data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
                     self.altered = False
                 upstream.send(data)
+                if self.stop and self.length - self.left >= self.stop[0]:
+                    error, self.stop = self.stop[1](), None
+                    if error:
+                        raise error
             answer = upstream.getresponse()
             headers = {
                 name: value

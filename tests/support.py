@@ -29,7 +29,8 @@ def missing(sentence: str) -> NoReturn:
 
 def require(*programs: str) -> str:
     """Return the path of the first of these programs that is installed; see `missing` for when none is."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin"
+    # Where a machine has no node, the set-up has put one beside this Python.
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:{Path(sys.executable).parent}"
     for program in programs:
         if found := shutil.which(program, path=path):
             return found

@@ -149,3 +149,10 @@ class Visitor:
         with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             data: bytes = response.read()
             return data
+
+
+def tus_offset(server: LiveServer, path: str) -> int:
+    """How much of this upload by the tus protocol the server has."""
+    request = urllib.request.Request(server.url + path, method="HEAD", headers={"Tus-Resumable": "1.0.0"})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return int(answer.headers["Upload-Offset"])
