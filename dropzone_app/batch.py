@@ -16,6 +16,7 @@ from .config import FIELDS, told_apart
 from .errors import Rejected
 from .intake import Part, receive_part
 from .kinds import Kind, kind_of
+from .languages import ENGLISH, Phrase
 from .naming import display_path, extension_of, shown
 from .records import COMMITTING, STORED, Record, new_id, now
 from .storage import StagedFile, together
@@ -152,7 +153,7 @@ class Batch:
         if uuid:
             check_uuid(f"uuid[{index}]", uuid)
         if size and not re.fullmatch(r"[0-9]{1,18}", size):
-            raise Rejected.because("bad_field", field=f"size[{index}]", expected="a number of bytes")
+            raise Rejected.because("bad_field", field=f"size[{index}]", expected=Phrase("a number of bytes"))
         if sha256:
             check_sha256(f"sha256[{index}]", sha256)
         entry.uuid = uuid or new_id()
@@ -334,23 +335,31 @@ class Refusal:
     status: int
     #: Whether the text has a line for each part not stored, so that a part without one was stored.
     per_part: bool
+    #: Row of the table → the parts that it refused, by their index: what a text in any language does not tell a script.
+    codes: Mapping[str, Sequence[int]]
 
 
-def refusal(verdicts: Sequence[Verdict]) -> Refusal | None:
-    """The answer that tells the whole truth about ``verdicts``; None when every part was stored."""
+def refusal(verdicts: Sequence[Verdict], language: str = ENGLISH) -> Refusal | None:
+    """The answer that tells the whole truth about ``verdicts`` in ``language``; None when every part was stored."""
     refused = [(verdict, verdict.rejected) for verdict in verdicts if verdict.rejected]
     if not refused:
         return None
     statuses = {rejected.status for _, rejected in refused}
     status = statuses.pop() if len(statuses) == 1 else 422
+    codes: dict[str, list[int]] = {}
+    for verdict, rejected in refused:
+        codes.setdefault(rejected.code, []).append(index_of(verdict.key) or 0)
     if len(verdicts) == 1:
-        return Refusal(refused[0][1].sentence, status, per_part=False)
-    lines = [f'{verdict.key} "{shown(verdict.filename)}": {rejected.text}' for verdict, rejected in refused]
+        return Refusal(refused[0][1].sentence_in(language), status, per_part=False, codes=codes)
+    lines = [
+        f'{verdict.key} "{shown(verdict.filename)}": {rejected.told(language)}'
+        for verdict, rejected in refused
+    ]
     stored = len(verdicts) - len(refused)
     if stored == 0:
-        lines.append("No file was stored.")
+        closing = Phrase("No file was stored.")
     elif stored == 1:
-        lines.append("The other file was stored.")
+        closing = Phrase("The other file was stored.")
     else:
-        lines.append(f"The other {stored} files were stored.")
-    return Refusal("\n".join(lines), status, per_part=True)
+        closing = Phrase("The other {n} files were stored.", n=stored)
+    return Refusal("\n".join([*lines, closing.told(language)]), status, per_part=True, codes=codes)

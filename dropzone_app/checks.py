@@ -25,6 +25,7 @@ from .content import (
 from .content.texts import TextProbe
 from .errors import Rejected
 from .kinds import HEAD, Kind, found_in, kind_of, names_of, noun_of_type
+from .languages import Phrase, phrase
 from .naming import extension_of
 
 #: Names that a refusal lists before it says "and 20 more kinds".
@@ -49,12 +50,12 @@ class Rules:
         """Whether a file with this extension may be one of the set."""
         return extension not in self.denied and (self.extensions is None or extension in self.extensions)
 
-    def _kinds(self, limit: int) -> str:
+    def _kinds(self, limit: int) -> Phrase:
         if self.extensions is not None:
-            return listed(names_of(self.extensions), limit) or "none"
-        return "files of every kind" + (
-            f" but {listed(names_of(self.denied), LISTED)}" if self.denied else ""
-        )
+            return listed(names_of(self.extensions), limit) or Phrase("none")
+        if self.denied:
+            return Phrase("files of every kind but {kinds}", kinds=listed(names_of(self.denied), LISTED))
+        return Phrase("files of every kind")
 
     @property
     def max_form_parts(self) -> int:
@@ -62,7 +63,7 @@ class Rules:
         return 5 * self.max_parts + 20
 
     @property
-    def accepted(self) -> str:
+    def accepted(self) -> Phrase:
         """The kinds as a sentence lists them: ``JPEG, PNG, GIF and 20 more kinds``."""
         return self._kinds(LISTED)
 
@@ -75,20 +76,19 @@ class Rules:
         return ",".join(f".{extension}" for extension in self.extensions or ())
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """What the zone says under itself: ``JPEG, PNG, GIF and 20 more kinds, up to 5 GB each.``"""
-        kinds = self._kinds(3)
-        limits = [f"up to {self.max_file_size} each"]
+        limits = {"kinds": self._kinds(3), "size": self.max_file_size}
         if self.max_files:
-            limits.append(f"{self.max_files} at a time")
-        return f"{kinds[:1].upper()}{kinds[1:]}, {', '.join(limits)}."
+            return Phrase("{kinds}, up to {size} each, {n} at a time.", **limits, n=self.max_files)
+        return Phrase("{kinds}, up to {size} each.", **limits)
 
 
-def listed(names: Sequence[str], limit: int) -> str:
+def listed(names: Sequence[Phrase], limit: int) -> Phrase:
     """``A, B, C`` or, past ``limit``, ``A, B and 3 more kinds``; a remainder of one is just named."""
     if len(names) <= limit + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:limit])} and {len(names) - limit} more kinds"
+        return Phrase("{names}", names=tuple(names))
+    return Phrase("{names} and {n} more kinds", names=tuple(names[:limit]), n=len(names) - limit)
 
 
 class Screening:
@@ -169,7 +169,7 @@ class Screening:
 
     def _check_head(self, kind: Kind) -> None:
         if not self.head and not kind.may_be_empty:
-            raise Rejected.because("empty_file", kind=kind.name)
+            raise Rejected.because("empty_file", kind=phrase(kind.name))
         if not kind.matches(self.head):
             raise self._wrong_content()
 
@@ -178,7 +178,7 @@ class Screening:
         if not self._open or kind.check is None:
             self._open = False
             return
-        named = {"extension": self._extension, "kind": kind.noun}
+        named = {"extension": self._extension, "kind": phrase(kind.noun)}
         try:
             pixels = kind.check(view)
         except More:
@@ -201,16 +201,14 @@ class Screening:
         found = found or found_in(self.head)
         if found is None and (media_type := libmagic.type_of(self.head)):
             found = noun_of_type(media_type)
+        named = {"extension": self._extension, "kind": phrase(self._kind.noun)}
         if found and found != self._kind.noun:
-            return Rejected.because(
-                "other_kind", extension=self._extension, kind=self._kind.noun, found=found
-            )
-        code = "not_text" if self._text else "not_the_kind"
-        return Rejected.because(code, extension=self._extension, kind=self._kind.noun)
+            return Rejected.because("other_kind", **named, found=phrase(found))
+        return Rejected.because("not_text" if self._text else "not_the_kind", **named)
 
 
 def _too_many_pixels(pixels: Pixels, limit: int) -> Rejected:
-    size = f"{pixels.width:,} × {pixels.height:,} pixels"
+    size = Phrase("{width} × {height} pixels", width=f"{pixels.width:,}", height=f"{pixels.height:,}")
     return Rejected.because("too_many_pixels", size=size, megapixels=_mega(pixels.total), limit=_mega(limit))
 
 
@@ -235,7 +233,7 @@ def check_announced(rules: Rules, filename: str, size: int) -> None:
     if size > rules.max_file_size:
         raise _too_large(rules, size)
     if size == 0 and not (kind := kind_of(extension_of(filename))).may_be_empty:
-        raise Rejected.because("empty_file", kind=kind.name)
+        raise Rejected.because("empty_file", kind=phrase(kind.name))
     check_counts(rules, [size])
 
 
@@ -247,15 +245,14 @@ def _too_large(rules: Rules, size: int) -> Rejected:
 def check_uuid(field: str, value: str) -> None:
     """Raise Rejected unless ``value`` can be the id that a client gives a file."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
-        raise Rejected.because(
-            "bad_field", field=field, expected="up to 64 letters, digits, dashes or underscores"
-        )
+        expected = Phrase("up to 64 letters, digits, dashes or underscores")
+        raise Rejected.because("bad_field", field=field, expected=expected)
 
 
 def check_sha256(field: str, value: str) -> None:
     """Raise Rejected unless ``value`` is a SHA-256 in hexadecimal digits."""
     if not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
-        raise Rejected.because("bad_field", field=field, expected="64 hexadecimal digits")
+        raise Rejected.because("bad_field", field=field, expected=Phrase("64 hexadecimal digits"))
 
 
 def check_counts(rules: Rules, sizes: Iterable[int]) -> None:

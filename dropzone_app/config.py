@@ -15,6 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .languages import Phrase, languages
+
 _T = TypeVar("_T")
 
 
@@ -27,19 +29,27 @@ class Size(int):
 
     def __str__(self) -> str:
         if self < 1000:
-            return "1 byte" if self == 1 else f"{int(self)} bytes"
+            return _in_bytes(self)
         # Rounding comes first: 999,999 bytes are 1 MB, not 1000 KB.
         power = next((power for power in range(1, 5) if round(self / 1000**power) < 1000), 5)
         value = self / 1000**power
         digits = f"{value:.0f}" if value >= 99.95 else f"{value:.1f}".removesuffix(".0")
         return f"{digits} {'KMGTP'[power - 1]}B"
 
+    def told(self, language: str) -> str:
+        """The same in ``language``."""
+        return str(self) if self >= 1000 else _in_bytes(self).told(language)
 
-def told_apart(one: int, other: int) -> tuple[str, str]:
+
+def _in_bytes(size: int) -> Phrase:
+    return Phrase("1 byte") if size == 1 else Phrase("{n} bytes", n=f"{int(size):,}")
+
+
+def told_apart(one: int, other: int) -> tuple[Size | Phrase, Size | Phrase]:
     """Two sizes for one sentence: in bytes where they differ and would read the same ("10 MB; the limit is 10 MB")."""
     if one != other and str(Size(one)) == str(Size(other)):
-        return f"{one:,} bytes", f"{other:,} bytes"
-    return str(Size(one)), str(Size(other))
+        return _in_bytes(one), _in_bytes(other)
+    return Size(one), Size(other)
 
 
 _UNITS = {"": 1, "B": 1}
@@ -110,6 +120,16 @@ def parse_location(setting: str, value: object) -> str:
     return value
 
 
+def parse_languages(setting: str, value: object) -> tuple[str, ...]:
+    """Tags of languages there are, the one for all other readers first; SettingError names ``setting``."""
+    words = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
+    spoken = tuple(dict.fromkeys(words)) if isinstance(words, list | tuple) else ()
+    if not spoken or not all(isinstance(word, str) and word in languages() for word in spoken):
+        there = ", ".join(languages())
+        raise SettingError(f"{setting} must be languages that there are ({there}); it is {value!r}.")
+    return spoken
+
+
 #: A file of 5 GB goes through one request when nothing is set; chunks come with their own, smaller, bodies.
 MAX_FILE_SIZE = Size(5_000_000_000)
 
@@ -151,6 +171,8 @@ class Settings:
     x_accel: str | None
     #: The name of the file field, Dropzone's ``paramName``.
     field: str
+    #: What this app speaks; the first one to readers of none of them.
+    languages: tuple[str, ...]
     #: The ``DROPZONE_…`` keys that somebody set, checked by :func:`dropzone.read`.
     dropzone: Mapping[str, Any]
     _config: Mapping[str, Any]
@@ -183,6 +205,7 @@ class Settings:
             x_accel=x_accel,
             max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
+            languages=parse_languages("UPLOADS_LANGUAGES", config["UPLOADS_LANGUAGES"]),
             dropzone=dict(dropzone or {}),
             _config=dict(config),
         )
@@ -279,6 +302,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_CHUNK_SIZE": "16 MiB",
     "UPLOADS_SWEEP_AGE": 24 * 3600,
     "UPLOADS_X_ACCEL": None,
+    "UPLOADS_LANGUAGES": "en,zh",
     "UPLOADS_DECODE": None,
     "UPLOADS_STRIP_METADATA": None,
     "UPLOADS_SVG": None,

@@ -9,7 +9,10 @@ from __future__ import annotations
 import errno
 import json
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from .languages import ENGLISH, capital, languages, told
 
 
 class Message(NamedTuple):
@@ -270,27 +273,63 @@ class Rejected(Exception):
 
     A check of your own raises ``Rejected("PNG only!")``; the table's rows are raised by
     :meth:`because`. ``code`` is the row's name, ``"custom"`` for a sentence of your own.
+
+    A row is answered in the reader's language, a sentence of your own as you wrote it, or as ``translations`` says it
+    (language → sentence).
     """
 
-    def __init__(self, text: str, status: int = 400, code: str = "custom") -> None:
+    def __init__(
+        self,
+        text: str,
+        status: int = 400,
+        code: str = "custom",
+        translations: Mapping[str, str] | None = None,
+    ) -> None:
         if not 400 <= status <= 599:
             raise ValueError(f"a refusal has a 4xx or 5xx status, not {status}")
         # A refusal is one line of the answer: a line break in it could begin another part's line.
-        text = re.sub(r"\s+", " ", text).strip() or MESSAGES["bad_request"].text
+        text = _one_line(text) or MESSAGES["bad_request"].text
         super().__init__(text)
         self.text = text
         self.status = status
         self.code = code
+        self._translations = {language: _one_line(one) for language, one in (translations or {}).items()}
+        self._values: Mapping[str, object] | None = None
 
     @classmethod
     def because(cls, code: str, **values: object) -> Rejected:
         """The table's row ``code``, its placeholders filled from ``values``. KeyError for an unknown row."""
         message = MESSAGES[code]
-        return cls(message.text.format(**values), message.status, code)
+        rejected = cls(message.text.format(**values), message.status, code)
+        rejected._values = values
+        return rejected
+
+    def told(self, language: str) -> str:
+        """The text in ``language``; as it was written where it is not known in that one."""
+        if language not in self._translations and self._values is not None:
+            template = languages()[language].server.get(self.code, MESSAGES[self.code].text)
+            values = {name: told(value, language) for name, value in self._values.items()}
+            self._translations[language] = _one_line(template.format(**values))
+        return self._translations.get(language) or self.text
+
+    def sentence_in(self, language: str) -> str:
+        """:meth:`told` as it stands alone: with a capital letter."""
+        return capital(self.told(language))
+
+    @property
+    def translations(self) -> dict[str, str]:
+        """The text in every other language than its own."""
+        return {tag: text for tag in languages() if tag != ENGLISH and (text := self.told(tag)) != self.text}
 
     def dumps(self) -> str:
         """The refusal as text that can be kept."""
-        return json.dumps({"text": self.text, "status": self.status, "code": self.code})
+        kept = {
+            "text": self.text,
+            "status": self.status,
+            "code": self.code,
+            "translations": self.translations,
+        }
+        return json.dumps(kept)
 
     @classmethod
     def loads(cls, text: str) -> Rejected:
@@ -300,7 +339,11 @@ class Rejected(Exception):
     @property
     def sentence(self) -> str:
         """The text as it stands alone: with a capital letter."""
-        return self.text[:1].upper() + self.text[1:]
+        return capital(self.text)
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
 
 
 #: No room: the disk (ENOSPC), the user's share of it (EDQUOT), or the largest file it can hold (EFBIG).

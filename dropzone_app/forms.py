@@ -24,6 +24,7 @@ from .content import Opener
 from .errors import Rejected
 from .intake import Part
 from .naming import display_name, shown
+from .security import language
 from .uploads import UploadSet
 from .views.base import site_with
 
@@ -46,19 +47,21 @@ class UploadAllowed:
         rules = site_with(self.upload_set).rules[self.upload_set.name]
         files = field.data if isinstance(field.data, list | tuple) else [field.data]
         files = [file for file in files if isinstance(file, FileStorage) and file.filename]
-        sentences, sizes = [], []
+        sentences, sizes, spoken = [], [], language()
         for file in files:
             size, rejected = _screened(rules, file)
             sizes.append(size)
             if rejected:
                 one = len(files) == 1
                 sentences.append(
-                    rejected.sentence if one else f'"{shown(file.filename or "")}": {rejected.text}'
+                    rejected.sentence_in(spoken)
+                    if one
+                    else f'"{shown(file.filename or "")}": {rejected.told(spoken)}'
                 )
         try:
             check_counts(rules, sizes)
         except Rejected as rejected:
-            sentences.append(rejected.sentence)
+            sentences.append(rejected.sentence_in(spoken))
         if sentences:
             raise ValidationError(" ".join(sentences))
 

@@ -13,6 +13,7 @@ from typing import IO
 
 from .config import parse_extensions
 from .content import Findings, Structure, View, archives, boxes, documents, media, pdf, pictures, texts
+from .languages import Phrase
 
 #: Alternatives; each is a list of (offset, bytes) that must all be there.
 Signatures = tuple[tuple[tuple[int, bytes], ...], ...]
@@ -351,7 +352,7 @@ def kind_of(extension: str) -> Kind:
     return KINDS.get(extension) or Kind(
         extension.upper(),
         "application/octet-stream",
-        f"a .{extension} file",
+        Phrase("a .{extension} file", extension=extension),
         check=None if extension in PROGRAMS else documents.no_program,
     )
 
@@ -384,13 +385,13 @@ def icons() -> dict[str, str]:
 def noun_of_type(media_type: str) -> str:
     """What a file of this media type is called."""
     nouns = (kind.noun for kind in KINDS.values() if kind.media_type == media_type)
-    return next(nouns, f"a file of the type {media_type}")
+    return next(nouns, Phrase("a file of the type {type}", type=media_type))
 
 
-def names_of(extensions: Iterable[str]) -> list[str]:
+def names_of(extensions: Iterable[str]) -> list[Phrase]:
     """The names a sentence lists for these extensions, each once: JPEG, PNG, …"""
     names = (kind_of(extension).name if extension else "files without one" for extension in extensions)
-    return list(dict.fromkeys(names))
+    return [Phrase(name) for name in dict.fromkeys(names)]
 
 
 def extensions_of_type(media_type: str) -> tuple[str, ...]:

@@ -13,15 +13,18 @@ from werkzeug.exceptions import HTTPException
 from wtforms import ValidationError
 
 from .config import Settings, Size
-from .errors import BY_STATUS, MESSAGES, Rejected
+from .errors import BY_STATUS, Rejected
 from .intake.request import Body
+from .languages import Phrase
 from .naming import shown
+from .uploads import Site
 
 #: Names the host app's owner of a request; None means that nobody is signed in.
 Owner = Callable[[], str | None]
 
 _SESSION_OWNER = "uploads_owner"
 _COMMITTED = "dropzone_app.committed"
+_LANGUAGE = "dropzone_app.language"
 _FIRST_VISIT = "dropzone_app.first_visit"
 _CSRF_HEADERS = ("X-CSRFToken", "X-CSRF-Token")
 #: Flask-WTF's words for what is wrong with a token, and our row for each.
@@ -75,7 +78,7 @@ def check_origin(request: Request) -> None:
     origin = request.headers.get("Origin")
     if origin is None:
         if request.headers.get("Sec-Fetch-Site") == "cross-site":
-            raise Rejected.because("foreign_origin", origin="unknown")
+            raise Rejected.because("foreign_origin", origin=Phrase("unknown"))
         return
     scheme, _, authority = origin.lower().partition("://")
     default = {"http": ":80", "https": ":443"}.get(scheme)
@@ -169,15 +172,34 @@ def is_plain_form(request: Request) -> bool:
 
 def refuse(rejected: Rejected) -> Response:
     """The answer to a refused request: its sentence as plain text, its row's name in ``Upload-Error``."""
-    response = plain_text(rejected.sentence, rejected.status)
+    spoken = language()
+    response = plain_text(rejected.sentence_in(spoken), rejected.status, spoken)
     response.headers["Upload-Error"] = rejected.code
     return response
 
 
-def plain_text(text: str, status: int) -> Response:
+def plain_text(text: str, status: int, language: str) -> Response:
     response = Response(text, status, mimetype="text/plain")
+    response.content_language.add(language)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def language() -> str:
+    """The reader's language, of those that this app speaks (RFC 9110, 12.5.4; RFC 4647, 3.4)."""
+    if _LANGUAGE not in request.environ:
+        spoken = cast(Site, current_app.extensions["uploads"]).settings.languages
+        # Best first. Werkzeug's own match puts `zh` before the `en-GB` that somebody would rather have.
+        wanted = (tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality)
+        request.environ[_LANGUAGE] = next((tag for tag in wanted if tag in spoken), spoken[0])
+    return str(request.environ[_LANGUAGE])
+
+
+def varied(response: Response) -> Response:
+    """``response``, which tells caches where the reader's language was looked at for it."""
+    if _LANGUAGE in request.environ:
+        response.vary.add("Accept-Language")
     return response
 
 
@@ -197,7 +219,9 @@ def _refuse_status(status: int, headers: Iterable[tuple[str, str]], settings: Se
     if code == "internal" and request.environ.get(_COMMITTED):
         code = "internal_stored"
     values = {"method": shown(request.method), "limit": settings.max_content_length}
-    response = refuse(Rejected(MESSAGES[code].text.format(**values), status, code))
+    rejected = Rejected.because(code, **values)
+    rejected.status = status
+    response = refuse(rejected)
     ours = {name.lower() for name, _ in response.headers} | {"content-length", "content-encoding"}
     for name, value in headers:
         if name.lower() not in ours:
@@ -227,6 +251,7 @@ def csp_nonce() -> str:
 
 def guard_page(response: Response) -> None:
     """The headers of an HTML page of ours."""
+    response.content_language.add(language())
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'self' 'nonce-{csp_nonce()}'; style-src 'self'; "
         "img-src 'self' data: blob:; connect-src 'self'; media-src 'self'; form-action 'self'; "

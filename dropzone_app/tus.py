@@ -21,6 +21,7 @@ from .chunked import COMMIT_PATIENCE, UnfinishedFiles, drop
 from .config import Size
 from .errors import Rejected
 from .kinds import HEAD
+from .languages import Phrase
 from .naming import display_name, display_path
 from .records import COMMITTING, RECEIVING, REFUSED, STORED, Held, Record, Taken, Unfinished, new_id, now
 from .storage import ChunkWriter
@@ -64,7 +65,9 @@ class Checksum:
 def read_number(header: str, value: str) -> int:
     """A number of bytes. Rejected for anything else."""
     if not (value.isascii() and value.isdigit() and len(value) <= 18):
-        raise Rejected.because("bad_field", field=header, expected="a whole number of at most 18 digits")
+        raise Rejected.because(
+            "bad_field", field=header, expected=Phrase("a whole number of at most 18 digits")
+        )
     return int(value)
 
 
@@ -76,8 +79,10 @@ def read_checksum(value: str) -> Checksum:
     except binascii.Error:
         digest = b""
     if algorithm not in CHECKSUMS or len(digest) != CHECKSUMS[algorithm]().digest_size:
-        names = " or ".join(CHECKSUMS)
-        raise Rejected.because("bad_field", field="Upload-Checksum", expected=f"{names}, a blank and Base64")
+        names = "/".join(CHECKSUMS)
+        raise Rejected.because(
+            "bad_field", field="Upload-Checksum", expected=Phrase("{names}, a blank and Base64", names=names)
+        )
     return Checksum(algorithm, digest)
 
 
@@ -92,7 +97,9 @@ def read_metadata(value: str) -> dict[str, str]:
             found[key] = b64decode(text, validate=True).decode()
     except ValueError:
         raise Rejected.because(
-            "bad_field", field="Upload-Metadata", expected="keys, each with a blank and Base64 of UTF-8"
+            "bad_field",
+            field="Upload-Metadata",
+            expected=Phrase("keys, each with a blank and Base64 of UTF-8"),
         ) from None
     return found
 

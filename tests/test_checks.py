@@ -20,6 +20,7 @@ from dropzone_app.content import libmagic
 from dropzone_app.content.texts import TextProbe
 from dropzone_app.errors import Rejected
 from dropzone_app.kinds import DEFAULT_TYPES, HEAD
+from dropzone_app.languages import capital
 
 
 def rules(*extensions: str, **limits: int | None) -> Rules:
@@ -477,4 +478,4 @@ def test_what_is_accepted_is_said_in_a_sentence_and_an_attribute() -> None:
     assert accepted.sentence == "JPEG, PNG, up to 5 GB each."
     assert accepted.accept == ".jpg,.jpeg,.png"
     assert accepted.accepted == "JPEG, PNG"
-    assert rules("txt", max_files=20).sentence == "Text, up to 10 MB each, 20 at a time."
+    assert capital(rules("txt", max_files=20).sentence) == "Text, up to 10 MB each, 20 at a time."

@@ -316,6 +316,7 @@ def test_name_and_size_are_refused_at_the_first_chunk_and_every_other_one_is_tol
             "state": "refused",
             "error": whole.text,
             "status": whole.status_code,
+            "code": whole.headers["Upload-Codes"].partition("=")[0],
             "size": len(data),
         }
     assert_only(tmp_path)

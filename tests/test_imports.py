@@ -26,7 +26,7 @@ LAYERS = (
     {"naming", "dropzone", "processes"},
     {"kinds"},
     {"content", "errors", "config", "decoder"},
-    {"thumbnailer"},
+    {"thumbnailer", "languages"},
 )
 
 # What only these may import: a module, or a folder and all in it. The first name that fits counts.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..checks import Screening, check_sha256, check_uuid
 from ..config import told_apart
 from ..errors import Rejected
+from ..languages import Phrase
 from ..naming import display_name
 from ..storage import ChunkWriter
 from ..storage.staged import Digest
@@ -58,16 +59,17 @@ def read_chunk(fields: Mapping[str, str]) -> Chunk:
     check_uuid("dzuuid", uuid)
     index, size, chunk_size, count, offset = (_number(fields, field) for field in FIELDS[1:])
     if chunk_size < 1:
-        raise Rejected.because("bad_field", field="dzchunksize", expected="more than nothing")
+        raise Rejected.because("bad_field", field="dzchunksize", expected=Phrase("more than nothing"))
     if count > MAX_CHUNKS:
-        raise Rejected.because("bad_field", field="dztotalchunkcount", expected=f"{MAX_CHUNKS:,} at most")
+        expected = Phrase("{n} at most", n=f"{MAX_CHUNKS:,}")
+        raise Rejected.because("bad_field", field="dztotalchunkcount", expected=expected)
     sha256 = fields.get("dzchunksha256")
     if sha256:
         check_sha256("dzchunksha256", sha256)
     # An empty file is one empty chunk.
     _agree("dztotalchunkcount", count, max(1, -(-size // chunk_size)))
     if index >= count:
-        raise Rejected.because("bad_field", field="dzchunkindex", expected=f"less than {count}")
+        raise Rejected.because("bad_field", field="dzchunkindex", expected=Phrase("less than {n}", n=count))
     _agree("dzchunkbyteoffset", offset, index * chunk_size)
     if told := fields.get("size") or fields.get("size[0]"):
         _agree("size", _number({"size": told}, "size"), size)
@@ -78,7 +80,8 @@ def read_chunk(fields: Mapping[str, str]) -> Chunk:
 def _number(fields: Mapping[str, str], field: str) -> int:
     value = fields.get(field, "")
     if not re.fullmatch(r"[0-9]{1,18}", value):
-        raise Rejected.because("bad_field", field=field, expected="a whole number of at most 18 digits")
+        expected = Phrase("a whole number of at most 18 digits")
+        raise Rejected.because("bad_field", field=field, expected=expected)
     return int(value)
 
 

@@ -34,7 +34,7 @@ def clean(file: BinaryIO, size: int) -> bytes:
     import py_svg_hush
 
     if size > MAX_SIZE:
-        raise Rejected.because("svg_too_large", size=str(Size(size)), limit=str(MAX_SIZE))
+        raise Rejected.because("svg_too_large", size=Size(size), limit=MAX_SIZE)
     drawing = file.read()
     try:
         _measure(drawing)

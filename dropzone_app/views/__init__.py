@@ -135,6 +135,9 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
 
     @app.after_request
     def finish(response: Response) -> Response:
+        return security.varied(finished(response))
+
+    def finished(response: Response) -> Response:
         if not is_ours():
             # Of the host's own views only those have a Body that received the files of a set.
             received = Body.begun(request) and not response.direct_passthrough

@@ -9,8 +9,10 @@ from flask import current_app, request, url_for
 from jinja2 import Undefined, defaults
 
 from .. import security
+from ..config import Size
 from ..errors import Rejected
 from ..kinds import icons, kind_of
+from ..languages import word
 from ..naming import extension_of
 from ..uploads import Site, UploadSet
 
@@ -56,15 +58,31 @@ def render(template: str, **context: Any) -> str:
         ours = app.extensions["uploads_templates"] = app.jinja_env.overlay(
             **_SYNTAX, autoescape=True, undefined=Undefined, finalize=None, enable_async=False
         )
-        ours.globals = {**app.jinja_env.globals, "icon_of": _icon_of, "icons": icons}
-    context |= {"request": request, "csrf_token": security.csrf_token}
+        ours.globals = app.jinja_env.globals | _OURS
+    context |= _OURS | {
+        "request": request,
+        "language": security.language(),
+        "csrf_token": security.csrf_token,
+    }
     app.update_template_context(context)
     text: str = app.extensions["uploads_templates"].get_template(f"dropzone_app/{template}").render(context)
     return text
 
 
+def _word(code: str, **values: Any) -> str:
+    return word(security.language(), code, **values)
+
+
+def _size(length: int) -> str:
+    return Size(length).told(security.language())
+
+
 def _icon_of(filename: str) -> str:
     return kind_of(extension_of(filename)).icon
+
+
+#: What our templates call; a host has words of its own by these names.
+_OURS: dict[str, Any] = {"icon_of": _icon_of, "icons": icons, "word": _word, "size": _size}
 
 
 def tell(signal: NamedSignal, **facts: Any) -> None:

@@ -15,25 +15,14 @@ from .. import dropzone, security
 from ..config import PARALLEL_REQUESTS, SettingError
 from ..errors import MESSAGES, Rejected
 from ..kinds import icons, names_of
+from ..languages import capital, languages, told
 from ..storage import ChunkStorage
 from ..uploads import UploadSet
 from . import files
 from .base import owner, page, render, site
 
 #: Refusals that the browser can make by itself, with the server's words.
-_BROWSER_MESSAGES = (
-    *("extension", "no_extension", "empty_name", "too_large", "too_many_files", "drop_full"),
-    # It knows by these that the same file may pass another time.
-    *(
-        "uuid_busy",
-        "size_differs",
-        "digest_differs",
-        "not_scanned",
-        "not_decoded",
-        "chunk_differs",
-        "damaged",
-    ),
-)
+_BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "drop_full")
 
 
 def index() -> str:
@@ -50,11 +39,12 @@ def batch(id: str) -> str:
     parts = []
     for part in report["parts"]:
         record = site().records.file(part["id"]) if part["id"] else None
+        rejected = Rejected.loads(part["rejected"]) if part["rejected"] else None
         parts.append(
             {
                 "key": part["key"],
                 "filename": part["filename"],
-                "sentence": part["sentence"],
+                "sentence": rejected.sentence_in(security.language()) if rejected else "",
                 "stored": part["id"] is not None,
                 "file": files.file_fields(record) if record else None,
             }
@@ -98,13 +88,14 @@ def zone(upload_set: UploadSet, action: str | None = None) -> Markup:
     zones: Counter[str] = request.environ.setdefault("dropzone_app.zones", Counter())
     zones[upload_set.name] += 1
     number = zones[upload_set.name]
+    names, language = names_of(rules.extensions or ()), security.language()
     context = _form(upload_set) | {
         # No name of a set holds a dash.
         "id": f"uploads-{upload_set.name}" + (f"-{number}" if number > 1 else ""),
         "action": options["url"],
         "options": options,
-        "rules": rules.sentence,
-        "kinds": names_of(rules.extensions or ()),
+        "rules": capital(rules.sentence.told(language)),
+        "kinds": told(tuple(names), language) if len(names) > 3 else "",
         "invitation": site().settings.dropzone.get("DROPZONE_DEFAULT_MESSAGE"),
         "assets": assets(),
     }
@@ -132,7 +123,7 @@ def _form(upload_set: UploadSet) -> dict[str, Any]:
 def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, Any]:
     """What the browser needs to know of a set: the same limits and sentences the server has."""
     here, rules = site(), site().rules[upload_set.name]
-    keys = here.settings.dropzone
+    keys, language = here.settings.dropzone, security.language()
     parts, parallel = dropzone.batching(keys)
     takes_chunks = isinstance(here.storage_of(upload_set), ChunkStorage)
     in_form, on_click = (keys.get(f"DROPZONE_{key}", False) for key in ("IN_FORM", "UPLOAD_ON_CLICK"))
@@ -144,7 +135,7 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         "url": own or url_for("uploads.upload", name=upload_set.name),
         "field": here.settings.field,
         "extensions": rules.extensions,
-        "accepted": rules.accepted,
+        "accepted": rules.accepted.told(language),
         "maxFileSize": rules.max_file_size,
         "maxFiles": rules.max_files,
         "maxParts": rules.max_parts,
@@ -168,7 +159,7 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         "csrfToken": security.csrf_token(),
         "csrfLifetime": current_app.config.get("WTF_CSRF_TIME_LIMIT", 3600),
         "icons": icons(),
-        "messages": {code: MESSAGES[code].text for code in _BROWSER_MESSAGES},
+        "messages": _messages(language),
         "dropzone": dropzone.options(keys),
     }
 
@@ -187,22 +178,29 @@ def _address(key: str) -> str | None:
         raise SettingError(f"{key} names no endpoint of this app, and no URL: it is {view!r}.") from error
 
 
+def _messages(language: str) -> dict[str, str]:
+    rows = languages()[language].server
+    return {code: rows.get(code, MESSAGES[code].text) for code in _BROWSER_MESSAGES}
+
+
 def assets() -> Markup:
     """Dropzone and our own scripts and styles; empty where this page has them already."""
     if request.environ.get("dropzone_app.assets"):
         return Markup("")
     request.environ["dropzone_app.assets"] = True
+    language = security.language()
     # Dropzone is a module here, asked for by zone.js: as a script it would take the place of one of the host's.
     return Markup(
         '<link rel="stylesheet" href="{}">\n'
         '<link rel="stylesheet" href="{}">\n'
         '<link rel="modulepreload" href="{}">\n'
+        '<link rel="modulepreload" href="{}" data-uploads-language="{}">\n'
         '<script type="module" src="{}"></script>\n'
     ).format(
-        *map(
-            _static,
-            ("vendor/dropzone/dropzone.css", "css/zone.css", "vendor/dropzone/dropzone-min.js", "js/zone.js"),
-        )
+        *map(_static, ("vendor/dropzone/dropzone.css", "css/zone.css", "vendor/dropzone/dropzone-min.js")),
+        _static(f"js/languages/{language}.js"),
+        language,
+        _static("js/zone.js"),
     )
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from flask import Response, jsonify, request, url_for
 
+from .. import security
 from ..checks import check_sha256, check_uuid
 from ..chunked import ChunkedUploads
 from ..config import Size
 from ..errors import Rejected
 from ..intake.request import Body
+from ..languages import Phrase
 from ..records import STORED
 from ..state import Announced, State, announce, states
 from .base import owner, site
@@ -67,7 +69,9 @@ def state_fields(state: State, root: str = "") -> dict[str, Any]:
     """A State of the HTTP contract. ``root``: the path of all files, for a caller that asks for many."""
     fields: dict[str, Any] = {"state": state.state}
     if state.rejected is not None:
-        fields |= {"error": state.rejected.sentence, "status": state.rejected.status}
+        rejected = state.rejected
+        fields["error"] = rejected.sentence_in(security.language())
+        fields |= {"status": rejected.status, "code": rejected.code}
     if state.size is not None:
         fields["size"] = state.size
     if state.ranges is not None:
@@ -106,10 +110,10 @@ def _announced(body: Body) -> list[Announced]:
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise Rejected.because("bad_list")
     if len(files) > MAX_ANNOUNCED:
-        raise Rejected.because("list_too_long", limit=f"{MAX_ANNOUNCED:,} files")
+        raise Rejected.because("list_too_long", limit=Phrase("{n} files", n=f"{MAX_ANNOUNCED:,}"))
     announced = [_file(f"files[{index}]", file) for index, file in enumerate(files)]
     if len({file.uuid for file in announced}) < len(announced):
-        raise Rejected.because("bad_field", field="uuid", expected="another one for each file")
+        raise Rejected.because("bad_field", field="uuid", expected=Phrase("another one for each file"))
     return announced
 
 
@@ -117,9 +121,9 @@ def _file(where: str, fields: Mapping[str, Any]) -> Announced:
     uuid, filename, size, sha256 = (fields.get(key) for key in ("uuid", "filename", "size", "sha256"))
     check_uuid(f"{where}.uuid", uuid if isinstance(uuid, str) else "")
     if not isinstance(filename, str):
-        raise Rejected.because("bad_field", field=f"{where}.filename", expected="a text")
+        raise Rejected.because("bad_field", field=f"{where}.filename", expected=Phrase("a text"))
     if not isinstance(size, int) or isinstance(size, bool) or not re.fullmatch("[0-9]{1,18}", str(size)):
-        raise Rejected.because("bad_field", field=f"{where}.size", expected="a number of bytes")
+        raise Rejected.because("bad_field", field=f"{where}.size", expected=Phrase("a number of bytes"))
     if sha256 is not None:
         check_sha256(f"{where}.sha256", sha256 if isinstance(sha256, str) else "")
     return Announced(str(uuid), filename, size, str(sha256).lower() if sha256 else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from ..signals import upload_rejected, upload_stored
 from ..uploads import UploadSet
 from .base import owner, site, tell
 from .files import file_fields
+
+#: Bytes of the header ``Upload-Codes``; nginx gives all headers of an answer 4 KiB where nobody has said more.
+MAX_CODES = 2000
 
 
 def upload(name: str | None = None) -> BaseResponse:
@@ -95,17 +99,34 @@ def told_chunk(verdict: Verdict | None) -> Response:
 
 def told(verdicts: Sequence[Verdict]) -> Response:
     """What a script is told of these verdicts."""
-    refused = refusal(verdicts)
-    if refused is None:
+    if not any(verdict.rejected for verdict in verdicts):
         root = url_for("uploads.files")
         stored = [file_fields(verdict.record, root) for verdict in verdicts if verdict.record]
         response = jsonify(success=True, files=stored)
         response.status_code = 201
         return response
-    response = security.plain_text(refused.text, refused.status)
+    language = security.language()
+    refused = refusal(verdicts, language)
+    assert refused
+    response = security.plain_text(refused.text, refused.status, language)
+    response.headers["Upload-Codes"] = _codes(refused.codes)
     if refused.per_part:
         response.headers["Upload-Verdicts"] = "per-part"
     return response
+
+
+def _codes(codes: Mapping[str, Sequence[int]]) -> str:
+    """Which row of the table refused which parts, as a dictionary of RFC 9651: ``extension=(1 4), uuid_busy=(7)``.
+
+    What does not fit is left out, beginning with what refused most: a proxy takes so much of headers, and no more.
+    """
+    told, room = [], MAX_CODES
+    for code, indexes in sorted(codes.items(), key=lambda item: len(item[1])):
+        entry = f"{code}=({' '.join(map(str, indexes))})"
+        room -= len(entry) + 2
+        if room >= 0 and re.fullmatch("[a-z][a-z0-9_]*", code):
+            told.append(entry)
+    return ", ".join(told)
 
 
 def _plain_form_answer(batch: Batch) -> BaseResponse:
@@ -114,7 +135,7 @@ def _plain_form_answer(batch: Batch) -> BaseResponse:
         {
             "key": verdict.key,
             "filename": verdict.filename,
-            "sentence": verdict.rejected.sentence if verdict.rejected else None,
+            "rejected": verdict.rejected.dumps() if verdict.rejected else None,
             "id": verdict.record.id if verdict.record else None,
         }
         for verdict in batch.verdicts

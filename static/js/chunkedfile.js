@@ -27,7 +27,7 @@
  */
 
 /** @type {Omit<Answer, "kind">} */
-const NOTHING = { status: 0, text: "", type: "", code: "", retryAfter: "", perPart: false, redirected: false };
+const NOTHING = { status: 0, text: "", type: "", code: "", codes: "", retryAfter: "", perPart: false, redirected: false };
 
 /**
  * The chunks of a file of which not every byte is there.

@@ -1,4 +1,4 @@
-import english from "./languages/en.js";
+import en from "./languages/en.js";
 
 /**
  * One language: a file of `languages/`, which the server reads too, so its object is plain JSON.
@@ -11,7 +11,17 @@ import english from "./languages/en.js";
  */
 
 /** @type {Language} */
-const spoken = english;
+const english = en;
+const spoken = await readers();
+
+/** The reader's language, as the server says, which speaks it too. @returns {Promise<Language>} */
+async function readers() {
+  const page = typeof document === "undefined" ? null : document.querySelector("[data-uploads-language]");
+  const tag = page?.getAttribute("data-uploads-language") ?? english.language;
+  if (tag === english.language || !/^[a-z]{2,3}$/.test(tag)) return english;
+  // Not served, or blocked: words of another language are better than none.
+  return import(`./languages/${tag}.js`).then((module) => module.default, () => english);
+}
 
 /** For numbers and dates (BCP 47). */
 export const languageTag = spoken.language;
@@ -43,23 +53,7 @@ const OPTIONS = {
 export function sentence({ messages, dropzone }, code, values = {}) {
   const host = dropzone?.[OPTIONS[code]];
   if (typeof host === "string") return fill(host, values, /\{\{(\w+)\}\}/g);
-  return capital(fill(messages?.[code] ?? spoken.sentences[code] ?? spoken.sentences.refused, values));
-}
-
-/**
- * Whether `said` is the server's sentence for `code`, whatever stands for its values.
- *
- * @param {Pick<import("./types.js").ZoneOptions, "messages">} given
- * @param {string} code
- * @param {string} said
- */
-export function says({ messages }, code, said) {
-  const template = messages?.[code];
-  if (!template || said === "") return false;
-  const [first, ...rest] = capital(template)
-    .split(/\{\w+\}/)
-    .map((piece) => piece.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${[first, ...rest].join(".*")}$`).test(said);
+  return capital(fill(messages?.[code] ?? spoken.sentences[code] ?? english.sentences[code] ?? spoken.sentences.refused, values));
 }
 
 /**
@@ -69,7 +63,7 @@ export function says({ messages }, code, said) {
  * @param {Record<string, string | number>} [values]
  */
 export function word(code, values = {}) {
-  return fill(spoken.words[code], values);
+  return fill(spoken.words[code] ?? english.words[code], values);
 }
 
 /** @param {number} value */

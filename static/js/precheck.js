@@ -5,6 +5,7 @@
  * @property {"new" | "refused" | "receiving" | "stored"} state
  * @property {string} [error]
  * @property {number} [status]
+ * @property {string} [code] the row of the server's table
  * @property {[number, number][]} [ranges] half-open
  * @property {number} [chunk_size] of a file that is arriving in chunks
  * @property {import("./types.js").StoredFile} [file]

@@ -535,9 +535,9 @@ export class Queue {
    * @param {Entry} entry
    * @param {import("./precheck.js").State} state
    */
-  refusedBefore(entry, { error = "", status = 0 }) {
+  refusedBefore(entry, { error = "", status = 0, code = "" }) {
     const part = { key: "", uuid: entry.uuid, name: entry.name };
-    const [verdict] = verdicts(textAnswer(status, error), [part], this.options);
+    const [verdict] = verdicts(textAnswer(status, code, error), [part], this.options);
     if (verdict.state === "failed" && this.chunks.takes(entry)) this.chunks.beginAnew(entry);
     else this.settle(entry, { state: "refused", sentence: error });
   }
@@ -893,11 +893,13 @@ function isWhole({ ranges = [] }, { size }) {
  * An answer that came with another one.
  *
  * @param {number} status
+ * @param {string} code
  * @param {string} text
  * @returns {Answer}
  */
-function textAnswer(status, text) {
-  return { kind: "answer", status, text, type: "text/plain", code: "", retryAfter: "", perPart: false, redirected: false };
+function textAnswer(status, code, text) {
+  const said = { kind: /** @type {const} */ ("answer"), status, code, text, type: "text/plain" };
+  return { ...said, codes: "", retryAfter: "", perPart: false, redirected: false };
 }
 
 /** So few bytes are too many for nobody: it was their number. @param {Entry[]} entries */

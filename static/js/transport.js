@@ -120,7 +120,7 @@ export class Transport {
 function read(xhr, kind, url) {
   const header = (/** @type {string} */ name) => xhr.getResponseHeader(name) ?? "";
   if (kind !== "answer") {
-    return { kind, status: 0, text: "", type: "", code: "", retryAfter: "", perPart: false, redirected: false };
+    return { kind, status: 0, text: "", type: "", code: "", codes: "", retryAfter: "", perPart: false, redirected: false };
   }
   return {
     kind,
@@ -128,6 +128,7 @@ function read(xhr, kind, url) {
     text: xhr.responseText,
     type: header("Content-Type").toLowerCase(),
     code: header("Upload-Error"),
+    codes: header("Upload-Codes"),
     retryAfter: header("Retry-After"),
     perPart: header("Upload-Verdicts").trim().toLowerCase() === "per-part",
     redirected: xhr.responseURL !== "" && xhr.responseURL.split("#")[0] !== url.split("#")[0],

@@ -59,6 +59,7 @@
  * @property {string} text
  * @property {string} type the Content-Type, in lower case
  * @property {string} code the `Upload-Error` header
+ * @property {string} codes the `Upload-Codes` header: why which parts were refused
  * @property {string} retryAfter the `Retry-After` header
  * @property {boolean} perPart the header `Upload-Verdicts: per-part` was there
  * @property {boolean} redirected the answer came from another address than the one asked

@@ -1,4 +1,4 @@
-import { capital, sentence, says } from "./messages.js";
+import { capital, sentence } from "./messages.js";
 
 /**
  * @typedef {import("./types.js").Answer} Answer
@@ -63,16 +63,17 @@ export function verdicts(answer, parts, words = {}) {
   if (answer.status >= 200 && answer.status < 300) return confirmed(answer, parts, say);
 
   const text = plainText(answer);
-  /** @type {(said: string) => Verdict} */
-  const judge = (said) => {
-    if (says(words, "uuid_busy", said)) return { state: "failed", sentence: said, busy: true };
-    if (ALTERED.some((code) => says(words, code, said))) return { state: "failed", sentence: said, altered: true };
-    const later = curable(answer) || [...LATER, ...MIXED].some((code) => says(words, code, said));
+  const codes = codesOf(answer.codes);
+  /** @type {(part: Part, said: string) => Verdict} */
+  const judge = ({ key }, said) => {
+    const code = codes.get(indexOf(key)) ?? answer.code;
+    if (code === "uuid_busy") return { state: "failed", sentence: said, busy: true };
+    if (ALTERED.includes(code)) return { state: "failed", sentence: said, altered: true };
+    const later = curable(answer) || [...LATER, ...MIXED].includes(code);
     return { state: later ? "failed" : "refused", sentence: said };
   };
   if (answer.perPart && parts.length > 1 && text !== "") return byLine(text, judge, parts, say);
-  const verdict = judge(text);
-  return parts.map(() => ({ ...verdict, sentence: text || say(codeFor(answer.status)) }));
+  return parts.map((part) => judge(part, text || say(codeFor(answer.status))));
 }
 
 /**
@@ -115,8 +116,28 @@ function filesOf(answer) {
 }
 
 /**
+ * Which row of the server's table refused which part, by its index: `extension=(1 4), uuid_busy=(7)`, a dictionary of
+ * RFC 9651. The text says the same in the reader's language.
+ *
+ * @param {string} header
+ */
+function codesOf(header) {
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  for (const [, code, indexes] of header.matchAll(/([a-z]\w*)=\(([\d ]*)\)/g)) {
+    for (const index of indexes.split(" ")) found.set(index, code);
+  }
+  return found;
+}
+
+/** @param {string} key `file[7]`; one without an index is the first */
+function indexOf(key) {
+  return /\[(\d+)\]$/.exec(key)?.[1] ?? "0";
+}
+
+/**
  * @param {string} text
- * @param {(sentence: string) => Verdict} judge
+ * @param {(part: Part, sentence: string) => Verdict} judge
  * @param {Part[]} parts
  * @param {(code: string) => string} say
  * @returns {Verdict[]}
@@ -137,7 +158,7 @@ function byLine(text, judge, parts, say) {
   return parts.map((part) => {
     const rest = refused.get(part.key);
     if (rest === undefined) return { state: "stored" };
-    return judge(withoutName(rest, part.name));
+    return judge(part, withoutName(rest, part.name));
   });
 }
 

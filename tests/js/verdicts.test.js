@@ -14,6 +14,7 @@ const answer = (given) => ({
   text: "",
   type: "text/plain; charset=utf-8",
   code: "",
+  codes: "",
   perPart: false,
   redirected: false,
   ...given,
@@ -171,20 +172,16 @@ test("what to do about an answer as a whole", () => {
 });
 
 test("a file that another request is just storing is neither refused nor told, and one cut on its way may come again", () => {
-  const messages = {
-    uuid_busy: "this file is just being stored by another request; try again in a few seconds.",
-    size_differs: "{received} arrived, but {declared} were announced; send the file again.",
-  };
   const given = perPart(
     [
-      'file[0] "a.png": this file is just being stored by another request; try again in a few seconds.',
+      'file[0] "a.png": 此文件正由另一个请求保存；请几秒后再试。',
       'file[1] "b.png": 1 KB arrived, but 2 KB were announced; send the file again.',
       'file[2] "c.png": another file was already stored under this upload\'s uuid; drop the file again.',
       "No file was stored.",
     ],
-    { status: 409 },
+    { status: 409, codes: "uuid_busy=(0), size_differs=(1), uuid_taken=(2)" },
   );
-  const found = verdicts(given, PARTS, { messages });
+  const found = verdicts(given, PARTS);
   assert.deepEqual(
     found.map(({ state, busy = false, altered = false }) => [state, busy, altered]),
     [
@@ -196,19 +193,34 @@ test("a file that another request is just storing is neither refused nor told, a
 });
 
 test("a file that could not be scanned just now may come again, also beside one that was refused for good", () => {
-  const messages = {
-    not_scanned: "the file could not be scanned for viruses at the moment, and was not stored; try again later.",
-  };
   const given = perPart(
     [
       'file[0] "a.png": the file could not be scanned for viruses at the moment, and was not stored; try again later.',
       'file[1] "b.exe": .exe files are not accepted here. Accepted: PNG.',
       "The other file was stored.",
     ],
-    { status: 422 },
+    { status: 422, codes: "extension=(1), not_scanned=(0)" },
   );
   assert.deepEqual(
-    verdicts(given, PARTS, { messages }).map(({ state }) => state),
+    verdicts(given, PARTS).map(({ state }) => state),
     ["failed", "refused", "stored"],
   );
+});
+
+test("a row refuses the parts that are named with it, to the last digit, and what cannot be read tells nothing", () => {
+  const parts = Array.from({ length: 12 }, (_, index) => ({ key: `file[${index}]`, uuid: `u${index}`, name: "n" }));
+  const lines = parts.map(({ key }) => `${key} "n": no.`);
+  const busy = (codes) =>
+    verdicts(perPart([...lines, "No file was stored."], { status: 409, codes }), parts)
+      .map(({ busy }, index) => (busy ? index : -1))
+      .filter((index) => index >= 0);
+  assert.deepEqual(busy("extension=(0 2 3), uuid_busy=(1 11)"), [1, 11]);
+  for (const odd of ["", "uuid_busy", "uuid_busy=(", "uuid_busy=1", "=(1)", "uuid_busy=()", "(((((("]) assert.deepEqual(busy(odd), []);
+});
+
+test("a part alone, whatever its key, has the row of the first", () => {
+  const part = { key: "", uuid: "x", name: "n" };
+  const given = answer({ status: 409, text: "稍后再试。", codes: "uuid_busy=(0)" });
+  assert.equal(verdicts(given, [part])[0].busy, true);
+  assert.equal(verdicts(given, [{ ...part, key: "photo[0]" }])[0].busy, true);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { says, sentence, waiting } from "../../static/js/messages.js";
+import { sentence, waiting } from "../../static/js/messages.js";
 import { Packer } from "../../static/js/packer.js";
 import { refusal } from "../../static/js/rules.js";
 import { verdicts } from "../../static/js/verdicts.js";
@@ -25,7 +25,7 @@ test("numbers are filled in as Dropzone does, in units of 1024 times 1024 bytes"
 
 test("the host's words for a server error are for answers without a sentence", () => {
   const parts = [{ key: "file[0]", uuid: "u", name: "a.png" }];
-  const answer = { kind: "answer", code: "", perPart: false, redirected: false };
+  const answer = { kind: "answer", code: "", codes: "", perPart: false, redirected: false };
   const words = { dropzone: { dictResponseError: "Fehler {{statusCode}}" } };
   const said = (more) => verdicts({ ...answer, ...more }, parts, words)[0].sentence;
   assert.equal(said({ status: 502, type: "text/html", text: "<h1>" }), "Fehler 502");
@@ -46,15 +46,6 @@ test("where the host counts the files of a request, big ones count as small ones
   const requests = [];
   for (let batch = packer.take(); batch; batch = packer.take()) requests.push(batch.map(({ size }) => size));
   assert.deepEqual(requests, [[45, 55], [60], [70], [101]]);
-});
-
-test("the server's own sentences are known again, whatever stands in them", () => {
-  const messages = { size_differs: "{received} arrived, but {declared} were announced; send the file again." };
-  const said = "1.2 KB arrived, but 3 MB were announced; send the file again.";
-  assert.equal(says({ messages }, "size_differs", said), true);
-  assert.equal(says({ messages }, "size_differs", "Something else."), false);
-  assert.equal(says({ messages: {} }, "size_differs", said), false);
-  assert.equal(says({ messages: { size_differs: "a(b" } }, "size_differs", "A(b"), true);
 });
 
 test("one file that waits is spoken of as one", () => {

@@ -125,6 +125,20 @@ export default {
     "delete_question": "Delete for good?",
     "delete": "Delete",
     "keep": "Keep",
-    "was_deleted": "{name} was deleted."
+    "was_deleted": "{name} was deleted.",
+    "uploads": "Uploads",
+    "upload_files": "Upload files",
+    "upload_to": "Upload {set}",
+    "upload": "Upload",
+    "files_to_upload": "Files to upload",
+    "your_files": "Your files",
+    "no_files": "Nothing here yet. What you upload is listed here, newest first.",
+    "show_more": "Show more",
+    "download": "Download",
+    "file_stored": "The file was stored",
+    "all_stored": "All {n} files were stored",
+    "none_stored": "No file was stored",
+    "nameless": "A file without a name",
+    "back": "Back"
   }
 };
