@@ -1,3 +1,4 @@
+import { Folder, FolderRow } from "./folder.js";
 import { Previews } from "./preview.js";
 import { focusable, Row } from "./row.js";
 import { Windowed } from "./windowed.js";
@@ -13,7 +14,10 @@ const FILTERS = {
   stored: ({ state }) => state === "stored",
 };
 
-/** The files of this drop, newest last; those in sight have a row. */
+/** Up to so many, a script that is told of a file finds its row. */
+const AT_ONCE = 64;
+
+/** The files of this drop, newest last, those of a dropped folder below its name; what is in sight has a row. */
 export class List {
   /**
    * @param {HTMLElement} element
@@ -21,60 +25,96 @@ export class List {
    */
   constructor(element, actions) {
     this.element = element;
+    this.actions = actions;
     this.previews = new Previews();
-    /** @type {Set<Entry>} */
-    this.entries = new Set();
-    /** What the filter lets through; all where there is none. @type {Entry[]} */
+    /** @type {Map<string, Folder>} */
+    this.folders = new Map();
+    /** @type {Map<Entry, Folder>} */
+    this.entries = new Map();
+    /** What the filter lets through. @type {(Entry | Folder)[]} */
     this.passed = [];
     /** @type {Filter} */
     this.filter = "all";
-    /** @type {Map<Entry, Row>} */
+    /** @type {Map<Entry | Folder, Row | FolderRow>} */
     this.rows = new Map();
-    /** @type {Set<Entry>} */
+    /** @type {Set<Entry | Folder>} */
     this.stale = new Set();
     this.frame = 0;
     this.sifting = 0;
     this.windowed = new Windowed(
       element,
-      (/** @type {Entry} */ entry) => {
-        const row = new Row(entry, actions);
-        this.rows.set(entry, row);
-        entry.file.previewElement = row.element;
-        this.previews.ask(entry.file, (url) => row.picture(url));
-        return row.element;
-      },
-      (entry) => {
-        this.previews.forget(entry.file);
-        this.rows.get(entry)?.leave();
-        this.rows.delete(entry);
-        entry.file.previewElement = undefined;
-      },
+      (/** @type {Entry | Folder} */ item) => this.build(item),
+      (item) => this.leave(item),
     );
     this.windowed.show(this.passed);
   }
 
+  /** @param {Entry | Folder} item */
+  build(item) {
+    if (item instanceof Folder) {
+      const row = new FolderRow(item, () => this.sift());
+      this.rows.set(item, row);
+      return row.element;
+    }
+    const row = new Row(item, this.actions);
+    this.rows.set(item, row);
+    item.file.previewElement = row.element;
+    this.previews.ask(item.file, (url) => row.picture(url));
+    return row.element;
+  }
+
+  /** @param {Entry | Folder} item */
+  leave(item) {
+    const row = this.rows.get(item);
+    this.rows.delete(item);
+    if (item instanceof Folder) return;
+    if (row instanceof Row) row.leave();
+    this.previews.forget(item.file);
+    item.file.previewElement = undefined;
+  }
+
   /** @param {Entry} entry */
   add(entry) {
-    this.entries.add(entry);
+    const [name] = entry.path.split("/", 1);
+    const folder = this.folders.get(name) ?? new Folder(name);
+    this.folders.set(name, folder);
+    folder.add(entry);
+    this.entries.set(entry, folder);
     this.element.hidden = false;
-    if (this.filter !== "all") return;
-    this.passed.push(entry);
-    this.windowed.grown();
+    if (this.filter === "all" && name === "" && this.folders.size === 1) {
+      this.passed.push(entry);
+      this.windowed.grown();
+    } else if (this.entries.size <= AT_ONCE) this.sift();
+    else this.siftSoon();
+    this.drawSoon(folder);
   }
 
   /** @param {Entry} entry */
   update(entry) {
     if (this.filter !== "all") this.siftSoon();
-    this.rows.get(entry)?.draw();
+    const row = this.rows.get(entry);
+    if (row instanceof Row) row.draw();
+    const folder = this.entries.get(entry);
+    folder?.recount(entry);
+    if (folder) this.drawSoon(folder);
   }
 
-  /** Progress is drawn once in a frame, however often it is told. @param {Entry} entry */
+  /** @param {Entry} entry */
   progress(entry) {
-    if (!this.rows.has(entry)) return;
-    this.stale.add(entry);
+    this.drawSoon(entry);
+  }
+
+  /** What changes often is drawn once in a frame. @param {Entry | Folder} item */
+  drawSoon(item) {
+    if (!this.rows.has(item)) return;
+    this.stale.add(item);
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
-      for (const one of this.stale) this.rows.get(one)?.drawProgress();
+      for (const one of this.stale) {
+        const row = this.rows.get(one);
+        if (row instanceof Row) row.drawProgress();
+        else row?.draw();
+      }
       this.stale.clear();
     });
   }
@@ -92,7 +132,7 @@ export class List {
 
   /** Those that were refused or failed. */
   lost() {
-    return [...this.entries].filter(FILTERS.refused);
+    return [...this.entries.keys()].filter(FILTERS.refused);
   }
 
   siftSoon() {
@@ -102,13 +142,24 @@ export class List {
   sift() {
     cancelAnimationFrame(this.sifting);
     this.sifting = 0;
-    this.passed = [...this.entries].filter(FILTERS[this.filter]);
+    this.passed = [];
+    for (const folder of this.folders.values()) {
+      const headed = this.filter === "all" && folder.name !== "";
+      if (headed) this.passed.push(folder);
+      if (headed && folder.folded) continue;
+      for (const entry of folder.entries) if (FILTERS[this.filter](entry)) this.passed.push(entry);
+    }
     this.windowed.show(this.passed);
   }
 
   /** @param {Entry} entry */
   remove(entry) {
-    if (!this.entries.delete(entry)) return;
+    const folder = this.entries.get(entry);
+    if (!folder) return;
+    this.entries.delete(entry);
+    folder.remove(entry);
+    if (folder.entries.size === 0) this.folders.delete(folder.name);
+    else this.drawSoon(folder);
     const place = this.windowed.focused();
     const focused = this.passed[place];
     if (focused === entry) {

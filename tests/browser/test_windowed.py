@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.samples import counts, png, row, until, write
+from browser.samples import counts, drop, finished, png, row, until, write
 from playwright.sync_api import Page, expect
 from support import LiveServer
 
@@ -364,3 +364,30 @@ def test_undo_counts_along_and_can_be_stopped(upload_page: Page) -> None:
     assert found["stored"] + found["deleted"] == 9
     assert 4 <= found["deleted"] <= 5
     expect(upload_page.locator("[data-uploads-files-list] > li")).to_have_count(found["stored"])
+
+
+def test_a_folder_folds_to_one_line_with_its_own_counts(upload_page: Page, tmp_path: Path) -> None:
+    holiday = {f"holiday/day {n % 2}/{n}.txt": b"%d\n" % n for n in range(70)} | {"holiday/virus.exe": b"MZ"}
+    write(tmp_path, holiday | {"work/plan.txt": b"plan\n", "alone.txt": b"alone\n"})
+    drop(upload_page, tmp_path / "alone.txt", tmp_path / "holiday", tmp_path / "work")
+    finished(upload_page, 73)
+    fold = upload_page.get_by_role("button", name="holiday", exact=False).and_(
+        upload_page.locator("[aria-expanded]")
+    )
+    expect(fold).to_contain_text("70 stored, 1 refused")
+    fold.focus()
+    upload_page.keyboard.press("Enter")
+    expect(fold).to_have_attribute("aria-expanded", "false")
+    expect(fold).to_be_focused()
+    expect(upload_page.locator(ROWS)).to_have_count(2)
+    upload_page.keyboard.press("ArrowDown")
+    expect(upload_page.locator("[aria-expanded]").filter(has_text="work")).to_be_focused()
+    upload_page.get_by_role("button", name="Show 1 refused").click()
+    assert focused(upload_page) == "virus.exe"
+    upload_page.get_by_role("button", name="Show all").click()
+    row(upload_page, "plan.txt").wait_for()
+    expect(row(upload_page, "virus.exe")).to_have_count(0)
+    fold.click()
+    assert upload_page.locator(ROWS).first.get_attribute("aria-setsize") == "75"
+    upload_page.get_by_role("button", name="Clear").click()
+    expect(upload_page.locator("[data-uploads-list]")).to_be_hidden()
