@@ -1,5 +1,6 @@
 """The one table of sentences, and the one exception that carries them."""
 
+import ast
 import errno
 import re
 import string
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from dropzone_app.errors import BY_STATUS, MESSAGES, Rejected, from_os_error
+from dropzone_app.kinds import KINDS
+from dropzone_app.languages import ENGLISH, Language, languages
 
 SOURCES = Path(__file__).parents[1] / "dropzone_app"
 
@@ -89,3 +92,48 @@ def test_any_other_failure_of_the_storage_is_503_and_tells_no_path(number: int |
     rejected = from_os_error(error)
     assert rejected.status == 503
     assert "/" not in rejected.text
+
+
+def phrases_of_the_code() -> set[str]:
+    """What the server puts into its sentences: every literal given to Phrase, and every noun of a file."""
+    found: set[str] = set()
+    for path in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Phrase":
+                first = node.args[0]
+                assert isinstance(first, ast.Constant | ast.Name), f"{path}: {ast.unparse(node)}"
+                if isinstance(first, ast.Constant):
+                    found.add(first.value)
+            # What a file is, wherever it is found out.
+            noun = isinstance(node, ast.Constant) and isinstance(node.value, str)
+            in_tables = path.name == "kinds.py" or "content" in path.parts
+            if noun and in_tables and re.fullmatch(r"an? [\w.-]+( [\w-]+){0,4}", node.value):
+                found.add(node.value)
+    return found - {"{names}"}
+
+
+TRANSLATIONS = [language for tag, language in languages().items() if tag != ENGLISH]
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS, ids=lambda language: str(language.language))
+def test_a_language_says_all_that_english_says_and_nothing_else(language: Language) -> None:
+    english = languages()[ENGLISH]
+    file = f"static/js/languages/{language.language}.js"
+    for section, wanted in (
+        ("words", english.words),
+        ("sentences", english.sentences),
+        ("server", {code: row.text for code, row in MESSAGES.items()}),
+        ("phrases", {", ": ", ", **{text: text for text in phrases_of_the_code()}}),
+    ):
+        there: dict[str, str] = dict(getattr(language, section))
+        missing, unknown = wanted.keys() - there.keys(), there.keys() - wanted.keys()
+        assert not missing, f'{file} lacks these of "{section}": add them. {sorted(missing)}'
+        if section == "phrases":
+            # Names of kinds that are words stand among them, and nouns that are made of a word alone.
+            unknown -= {name for kind in KINDS.values() for name in (kind.name, kind.noun)}
+            unknown -= {"files without one"}
+        assert not unknown, f'{file} has what nothing says any more under "{section}": {sorted(unknown)}'
+        for code, text in wanted.items():
+            assert placeholders(there[code]) <= placeholders(text) | {"n"}, f"{section}: {code}"
+            if section != "phrases":
+                assert placeholders(there[code]) == placeholders(text), f"{section}: {code}"

@@ -1,6 +1,5 @@
 """Every sentence in every language: the catalogues are complete, and the reader's is the one that is answered."""
 
-import ast
 import html
 import json
 import re
@@ -16,7 +15,6 @@ from webclient import EXE, PNG, Visitor, encode, host_visitor, visiting
 from dropzone_app import Rejected, Uploads, UploadSet
 from dropzone_app.config import SettingError, Size
 from dropzone_app.errors import MESSAGES
-from dropzone_app.kinds import KINDS
 from dropzone_app.languages import ENGLISH, Language, Phrase, languages, word
 from dropzone_app.views.upload import MAX_CODES
 
@@ -38,48 +36,6 @@ def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
 
 def placeholders(text: str) -> set[str]:
     return {field for _, field, _, _ in string.Formatter().parse(text) if field}
-
-
-def phrases_of_the_code() -> set[str]:
-    """What the server puts into its sentences: every literal given to Phrase, and every noun of a file."""
-    found: set[str] = set()
-    for path in SOURCES.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Phrase":
-                first = node.args[0]
-                assert isinstance(first, ast.Constant | ast.Name), f"{path}: {ast.unparse(node)}"
-                if isinstance(first, ast.Constant):
-                    found.add(first.value)
-            # What a file is, wherever it is found out.
-            noun = isinstance(node, ast.Constant) and isinstance(node.value, str)
-            in_tables = path.name == "kinds.py" or "content" in path.parts
-            if noun and in_tables and re.fullmatch(r"an? [\w.-]+( [\w-]+){0,4}", node.value):
-                found.add(node.value)
-    return found - {"{names}"}
-
-
-@each_language
-def test_a_language_says_all_that_english_says_and_nothing_else(language: Language) -> None:
-    english = languages()[ENGLISH]
-    file = f"static/js/languages/{language.language}.js"
-    for section, wanted in (
-        ("words", english.words),
-        ("sentences", english.sentences),
-        ("server", {code: row.text for code, row in MESSAGES.items()}),
-        ("phrases", {", ": ", ", **{text: text for text in phrases_of_the_code()}}),
-    ):
-        there: dict[str, str] = dict(getattr(language, section))
-        missing, unknown = wanted.keys() - there.keys(), there.keys() - wanted.keys()
-        assert not missing, f'{file} lacks these of "{section}": add them. {sorted(missing)}'
-        if section == "phrases":
-            # Names of kinds that are words stand among them, and nouns that are made of a word alone.
-            unknown -= {name for kind in KINDS.values() for name in (kind.name, kind.noun)}
-            unknown -= {"files without one"}
-        assert not unknown, f'{file} has what nothing says any more under "{section}": {sorted(unknown)}'
-        for code, text in wanted.items():
-            assert placeholders(there[code]) <= placeholders(text) | {"n"}, f"{section}: {code}"
-            if section != "phrases":
-                assert placeholders(there[code]) == placeholders(text), f"{section}: {code}"
 
 
 @each_language
