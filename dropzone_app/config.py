@@ -324,26 +324,32 @@ def check_keys(
     are not ours to judge (Flask-Reuploaded's are not given to ``Uploads``), unless the name is nearly one of these
     and the rest is none of Flask-Reuploaded's.
     """
-    of_all = {*DEFAULTS, *REUPLOADED, *(f"UPLOADS_{word}" for word in of_all)}
+    words_of_all = {key.removeprefix("UPLOADS_") for key in (*DEFAULTS, *REUPLOADED)} | {*of_all}
     words = {*of_set, *REUPLOADED_OF_SET}
     names = [name.upper() for name in sets]
-    known = of_all | {f"UPLOADED_{name}_{word}" for name in names for word in words}
+    known = {f"UPLOADS_{word}" for word in words_of_all}
+    known |= {f"UPLOADED_{name}_{word}" for name in names for word in words}
     for key in config.keys() - known:
-        near: list[str] = []
         if key.startswith("UPLOADS_"):
-            near = difflib.get_close_matches(key, of_all, 1, 0)
-        elif key.startswith("UPLOADED_"):
-            rest = key.removeprefix("UPLOADED_").upper()
-            mine = max((name for name in names if rest.startswith(f"{name}_")), key=len, default=None)
-            if mine is not None:
-                word = rest.removeprefix(f"{mine}_")
-                near = [f"UPLOADED_{mine}_{found}" for found in difflib.get_close_matches(word, words, 1, 0)]
-            else:
-                word = next((word for word in of_set if rest.endswith(f"_{word}")), "")
-                name = difflib.get_close_matches(rest.removesuffix(f"_{word}"), names, 1, 0.8) if word else []
-                near = [f"UPLOADED_{found}_{word}" for found in name]
+            raise _no_setting(key, "UPLOADS_", words_of_all)
+        if not key.startswith("UPLOADED_"):
+            continue
+        rest = key.removeprefix("UPLOADED_").upper()
+        mine = max((name for name in names if rest.startswith(f"{name}_")), key=len, default=None)
+        if mine is not None:
+            raise _no_setting(key, f"UPLOADED_{mine}_", words)
+        word = next((word for word in of_set if rest.endswith(f"_{word}")), "")
+        near = difflib.get_close_matches(rest.removesuffix(f"_{word}"), names, 1, 0.8) if word else []
         if near:
-            raise SettingError(f"{key} is no setting; did you mean {near[0]}?")
+            raise SettingError(f"{key} is no setting; did you mean UPLOADED_{near[0]}_{word}?")
+
+
+def _no_setting(key: str, prefix: str, words: Collection[str]) -> SettingError:
+    """What to say of a key with this prefix: the nearest of ``words``, or all of them where none is near."""
+    near = difflib.get_close_matches(key[len(prefix) :].upper(), words, 1)
+    if near:
+        return SettingError(f"{key} is no setting; did you mean {prefix}{near[0]}?")
+    return SettingError(f"{key} is no setting; behind {prefix} may stand {', '.join(sorted(words))}.")
 
 
 def absolute_sqlite(url: str) -> str:

@@ -123,7 +123,13 @@ _TIFF = Kind("TIFF", "image/tiff", "a TIFF image", _TIFF_BEGINS, pictures.tiff, 
 _AVIF = Kind("AVIF", "image/avif", "an AVIF image", _BRANDED, boxes.image("avif"), decoder="AVIF")
 _HEIC = Kind("HEIC", "image/heic", "a HEIC image", _BRANDED, boxes.image("heic", "heif"), decoder="HEIF")
 _MP4 = Kind("MP4", "video/mp4", "an MP4 video", _MOVIE, boxes.movie("mp4", "m4a", "3gp"))
-_MPEG = Kind("MPEG", "video/mpeg", "an MPEG video", _begins(b"\0\0\1\xba", b"\0\0\1\xb3", b"\0\0\1\xb0"))
+_WAVES = _riff(b"WAVE") + _begins(b"RF64", b"BW64") + (_at((0, b"RIFX"), (8, b"WAVE")),)
+# A program stream, one of video, and as broadcasts are recorded: packets of 188 bytes (ISO/IEC 13818-1, 2.4.3).
+_MPEGS = (
+    *_begins(b"\0\0\1\xba", b"\0\0\1\xb3", b"\0\0\1\xb0"),
+    _at(*((188 * packet, b"G") for packet in range(5))),
+)
+_MPEG = Kind("MPEG", "video/mpeg", "an MPEG video", _MPEGS)
 _OGG = Kind("Ogg", "audio/ogg", "an Ogg file", _OGGS, media.ogg())
 _OGA = replace(_OGG, noun="an Ogg sound file", check=media.ogg(film=False))
 _OPUS = replace(_OGG, name="Opus", noun="an Opus file", check=media.ogg(only=b"OpusHead"))
@@ -184,7 +190,7 @@ _TABLE: dict[str, dict[str, Kind]] = {
     },
     "AUDIO": {
         "mp3": Kind("MP3", "audio/mpeg", "an MP3 file", check=media.mp3),
-        "wav": Kind("WAV", "audio/wav", "a WAV file", _riff(b"WAVE") + _begins(b"RF64", b"BW64"), media.wave),
+        "wav": Kind("WAV", "audio/wav", "a WAV file", _WAVES, media.wave),
         "flac": Kind("FLAC", "audio/flac", "a FLAC file", _begins(b"fLaC", b"ID3"), media.flac),
         "m4a": Kind("M4A", "audio/mp4", "an M4A file", _MOVIE, boxes.movie("m4a", "mp4", "3gp")),
         "aac": Kind("AAC", "audio/aac", "an AAC file", check=media.aac),

@@ -23,24 +23,24 @@ MAX_PATH = 1000
 # Characters that Windows forbids, and both slashes.
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|]')
 _SLASH = re.compile(r"[\\/]")
-_SPACES = re.compile(" {2,}")
+# Control, format (bidi), surrogate, private-use, unassigned and line-separating characters.
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CLOCK\$|CONIN\$|CONOUT\$|COM[0-9¹²³]|LPT[0-9¹²³])", re.IGNORECASE)
 
 
 def _printable(text: str) -> str:
-    """NFC, without control, format (bidi), surrogate, private-use and line-separating characters."""
+    """NFC, without what has no place in a line: a blank for what parts words, nothing for the rest."""
     if text.isascii() and text.isprintable():
         return text
-    kept = (
-        " " if character.isspace() else character
-        for character in text
-        # A zero-width joiner is a format character too, but emoji and several scripts need it.
-        if character.isspace()
-        or character == "\u200d"
-        or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-    )
-    # Last: what stood between a letter and its accent may just have gone.
-    return unicodedata.normalize("NFC", "".join(kept))
+    # Composed last: what stood between a letter and its accent may just have gone.
+    return unicodedata.normalize("NFC", "".join(map(_printed, text)))
+
+
+def _printed(character: str) -> str:
+    # A zero-width joiner is a format character too, but emoji and several scripts need it.
+    if character == "\u200d" or unicodedata.category(character) not in _UNPRINTABLE:
+        return character
+    return " " if character.isspace() else ""
 
 
 def display_name(raw: str) -> str:
@@ -48,8 +48,7 @@ def display_name(raw: str) -> str:
 
     Browsers of old send whole paths, and any client can. ``""`` where nothing usable is left.
     """
-    name = _printable(_SLASH.split(raw)[-1]).strip(" ")
-    name = _SPACES.sub(" ", name)
+    name = _printable(_SLASH.split(raw)[-1]).strip()
     if not name.strip(". ") or not any(character.isalnum() or character > "\x7f" for character in name):
         return ""
     # 255 characters and 255 bytes are both common limits; the record keeps what the storage can.
@@ -61,7 +60,7 @@ def display_name(raw: str) -> str:
 
 def display_path(raw: str) -> str:
     """The folder path a file was dropped with, ``holiday/day 1``: relative, printable, without ``..``."""
-    segments = (_printable(segment).strip(" ") for segment in re.split(r"[\\/]", raw))
+    segments = (_printable(segment).strip() for segment in re.split(r"[\\/]", raw))
     path = "/".join(segment for segment in segments if segment.strip("."))
     # What a cut leaves of `..x` must not be `..`.
     return path if len(path) <= MAX_PATH else path[:MAX_PATH].rstrip("/. ")

@@ -154,6 +154,7 @@ class UploadSet:
 
     def configured(self, settings: Settings) -> Self:
         """This set as it is in an app with these settings: nothing is left open. SettingError names a wrong one."""
+        self._check_sizes(settings)
         here = copy.copy(self)
         here._declared = self.declared
         for what, option in OPTIONS.items():
@@ -171,6 +172,18 @@ class UploadSet:
             here.storage = _shared_folder(f"UPLOADED_{self.name.upper()}_DEST", folder, settings)
             here.folder = "" if here.folder is None else here.folder
         return here
+
+    def _check_sizes(self, settings: Settings) -> None:
+        """SettingError where the same one said how large a file may be, and that a request may not be as large."""
+        keys = ("MAX_FILE_SIZE", "MAX_TOTAL_SIZE")
+        declared = zip(keys, (self.max_file_size, self.max_total_size), strict=True)
+        own = [settings.choose(self.name, key, size, parse_size, of_all=False) for key, size in declared]
+        for file, total in (own, [settings.of_all(key, parse_size) for key in keys]):
+            if file and total and total < file:
+                raise SettingError(
+                    f"The upload set {self.name!r}: max_total_size is {total} and max_file_size {file}; "
+                    "no request could bring so large a file."
+                )
 
     def destination(self, settings: Settings) -> str | None:
         """Flask-Reuploaded's word for where this set lies: a folder of its own that other programs may read.
@@ -220,13 +233,23 @@ class UploadSet:
 
     def key(self, part: Part, *, owner: str, path: str) -> str:
         """Where a part would like to lie in the storage; a taken key is numbered when it is reserved."""
-        wanted = self.naming(part) if callable(self.naming) else _STEMS[self.naming](part)
+        if callable(self.naming):
+            wanted: str | None = self._told("naming", self.naming(part))
+        else:
+            wanted = _STEMS[self.naming](part)
         if callable(self.folder):
-            folder = self.folder(part)
+            folder = self._told("folder", self.folder(part))
         else:
             template = self.name if self.folder is None else self.folder
             folder = template.format(owner=owner, path=path, date=time.strftime("%Y/%m/%d", time.gmtime()))
         return storage_key(part.filename or "", wanted=wanted, folder=folder)
+
+    def _told(self, what: str, said: object) -> str:
+        if not isinstance(said, str):
+            raise TypeError(
+                f"The upload set {self.name!r}: the function for {what} must return text; it gave {said!r}."
+            )
+        return said
 
 
 def _timestamp(part: Part) -> str:

@@ -22,8 +22,11 @@ from dropzone_app.naming import (
         ("u\u0308ber.txt", "über.txt"),
         ("e\u200b\u0301te\u0301.txt", "été.txt"),
         ("invoice\u202efdp.exe", "invoicefdp.exe"),
-        ("two\r\nlines.txt", "two lines.txt"),
-        ("  spaced    out .txt ", "spaced out .txt"),
+        ("two\r\nlines.txt", "two  lines.txt"),
+        ("  spaced    out .txt ", "spaced    out .txt"),
+        # As macOS names screenshots, and an ideographic blank.
+        ("Screenshot at 1.02.03\u202fPM.png", "Screenshot at 1.02.03\u202fPM.png"),
+        ("\u3000旅行\u3000写真.jpg\xa0", "旅行\u3000写真.jpg"),
         ("👩\u200d👩\u200d👧.png", "👩\u200d👩\u200d👧.png"),
         ("Документ №1.pdf", "Документ №1.pdf"),
         ("文件.pdf", "文件.pdf"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core import make_app, site_of
+from core import file_part, form_body, make_app, post, rows, site_of
 from flask import Flask, request, request_finished
 from flask_wtf.csrf import CSRFProtect
 from webclient import EXE, PDF, PNG, CountingInput, Visitor, encode
@@ -27,6 +27,7 @@ from dropzone_app import (
     upload_stored,
     uploads,
 )
+from dropzone_app.errors import MESSAGES
 from dropzone_app.storage import LocalStorage
 
 
@@ -105,6 +106,18 @@ def test_a_name_of_ones_own_is_made_safe_and_keeps_the_extension(
     assert key.rpartition(".")[2] == "png"
     assert "/" not in key
     assert key.lstrip("._") == stored.lstrip("._")
+
+
+@pytest.mark.parametrize("option", ["naming", "folder"])
+@pytest.mark.parametrize("said", [None, 5, b"name"])
+def test_a_function_that_gives_no_name_is_told_in_the_log_and_stores_nothing(
+    tmp_path: Path, option: str, said: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(tmp_path, UploadSet("photos", IMAGES, **{option: lambda part: said}))  # type: ignore[arg-type]
+    answer = post(app, form_body(file_part("file", "a.png", PNG)))
+    assert (answer.status_code, answer.text) == (500, MESSAGES["internal"].text)
+    assert f"the function for {option} must return text; it gave {said!r}" in caplog.text
+    assert rows(site_of(app)) == []
 
 
 def test_a_folder_may_name_owner_date_and_dropped_path(tmp_path: Path) -> None:
@@ -213,6 +226,30 @@ def test_the_body_limit_has_room_for_the_largest_file_of_any_set(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("declared", "config"),
+    [
+        ({"max_file_size": "10 MB", "max_total_size": "5 MB"}, {}),
+        ({"max_file_size": "10 MB"}, {"UPLOADED_PHOTOS_MAX_TOTAL_SIZE": "5 MB"}),
+        ({}, {"UPLOADS_MAX_FILE_SIZE": "10 MB", "UPLOADS_MAX_TOTAL_SIZE": "5 MB"}),
+    ],
+)
+def test_a_file_larger_than_any_request_stops_the_start(
+    tmp_path: Path, declared: dict[str, Any], config: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        SettingError, match="'photos': max_total_size is 5 MB and max_file_size 10 MB; no request"
+    ):
+        make_app(tmp_path, UploadSet("photos", IMAGES, **declared), **config)
+
+
+def test_a_request_may_be_smaller_than_what_nobody_said_of_its_files(tmp_path: Path) -> None:
+    assert make_app(tmp_path, UploadSet("photos", IMAGES, max_total_size="5 MB"))
+    assert make_app(
+        tmp_path, UploadSet("photos", IMAGES, max_total_size="5 MB"), UPLOADS_MAX_FILE_SIZE="10 MB"
+    )
+
+
+@pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"name": "my photos"}, "letters, digits and underscores"),
@@ -244,6 +281,7 @@ def test_the_body_limit_has_room_for_the_largest_file_of_any_set(tmp_path: Path)
         ({"duplicates": "drop"}, "duplicates must be one of"),
         ({"naming": "alphabetical"}, "naming must be one of"),
         ({"naming": 5}, "'digest' or a function of a staged part; it is 5"),
+        ({"strip_metadata": "please"}, "strip_metadata must be true or false; it is 'please'"),
         ({"folder": "{user}"}, "may hold {owner}, {date} and {path} only"),
         ({"folder": "{"}, "may hold {owner}, {date} and {path} only"),
         ({"folder": "{}"}, "may hold {owner}, {date} and {path} only"),
@@ -491,7 +529,6 @@ def test_a_zone_of_no_set_is_told(tmp_path: Path, name: Any) -> None:
         ("UPLOADS_DEFAULT_DST", "UPLOADS_DEFAULT_DEST"),
         ("UPLOADED_PHOTOS_MAX_SIZ", "UPLOADED_PHOTOS_MAX_FILE_SIZE"),
         ("UPLOADED_PHOTOS_DENNY", "UPLOADED_PHOTOS_DENY"),
-        ("UPLOADED_PHOTOS_", "UPLOADED_PHOTOS_"),
         ("UPLOADED_PHOTO_MAX_FILES", "UPLOADED_PHOTOS_MAX_FILES"),
         ("UPLOADED_photos_MAX_FILES", "UPLOADED_PHOTOS_MAX_FILES"),
         ("UPLOADED_PHOTOS_OLD_TYP", "UPLOADED_PHOTOS_OLD_TYPES"),
@@ -501,6 +538,21 @@ def test_a_misspelt_setting_stops_the_start(tmp_path: Path, key: str, nearest: s
     with pytest.raises(SettingError) as caught:
         Uploads(bare_app(tmp_path, **{key: "1"}), UploadSet("photos", IMAGES), UploadSet("photos_old"))
     assert str(caught.value).startswith(f"{key} is no setting; did you mean {nearest}")
+
+
+@pytest.mark.parametrize(
+    ("key", "some"),
+    [
+        ("UPLOADED_PHOTOS_CHECKS", "ALLOW, BATCH, "),
+        ("UPLOADED_PHOTOS_", "TYPES, URL."),
+        ("UPLOADS_X", "AUTOSERVE"),
+    ],
+)
+def test_a_key_that_is_near_to_no_setting_gets_no_silly_advice(tmp_path: Path, key: str, some: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Uploads(bare_app(tmp_path, **{key: "1"}), UploadSet("photos", IMAGES))
+    assert str(caught.value).startswith(f"{key} is no setting; behind {key.rpartition('_')[0]}_ may stand ")
+    assert some in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ _STEPS = 64
 
 
 def wave(view: View) -> None:
-    """Multimedia Programming Interface 1.0 (and RF64): a format before any sound."""
+    """Multimedia Programming Interface 1.0 (and RF64, and RIFX of the other byte order): a format before any sound."""
     _riff_chunk(view, b"fmt ")
 
 
@@ -27,9 +27,9 @@ def avi(view: View) -> None:
 
 
 def _riff_chunk(view: View, wanted: bytes) -> int:
-    at = 12
+    at, header = 12, ">4sI" if view.at(0, 4) == b"RIFX" else "<4sI"
     for _ in range(_STEPS):
-        name, length = view.unpack("<4sI", at)
+        name, length = view.unpack(header, at)
         if name == wanted:
             return at
         if name == b"data":

@@ -254,6 +254,12 @@ def _good() -> list[Case]:
             + f.chunk(b"fmt ", f.WAVE_FORMAT)
             + f.chunk(b"data", bytes(20)),
         ),
+        Case(
+            "bells.wav",
+            "of the other byte order",
+            b"RIFX\0\0\0\x34WAVEfmt \0\0\0\x10\0\1\0\1\0\0\x1f\x40\0\0\x1f\x40\0\1\0\x08data\0\0\0\x10"
+            + bytes(16),
+        ),
         Case("song.flac", "bare", f.flac()),
         Case("song.flac", "with foreign tags", f.id3(2000) + f.flac()),
         Case("song.m4a", "of iTunes", f.movie(b"M4A ", b"M4A ", b"mp42")),
@@ -299,6 +305,8 @@ def _good() -> list[Case]:
             Case(f"film.{e}", "a program stream", b"\0\0\1\xba\x44\0\4\0\4\1\1\x89\xc3\xf8" + bytes(200))
             for e in ("mpg", "mpeg")
         ),
+        Case("film.mpg", "of a broadcast", (b"G\x40\0\x10" + bytes(184)) * 6),
+        Case("film.mpg", "a letter that begins with G", b"G" + bytes(2000), "not_the_kind"),
         Case("film.mpg", "a video stream", b"\0\0\1\xb3\x16\0\xf0\xc4" + bytes(200)),
         Case("film.ogv", "Theora with Vorbis", f.ogg(f.THEORA, f.VORBIS)),
         Case("film.ogv", "Vorbis before Theora", f.ogg(f.VORBIS, f.THEORA)),
