@@ -94,13 +94,13 @@ export class Summary {
     const busy = counts.open > 0;
     const lost = counts.refused + counts.failed;
     const mixed = lost > 0 && counts.files > lost;
-    if ((this.filter === "refused" && lost === 0) || (this.filter === "stored" && counts.stored === 0)) this.show("all");
+    if ((this.filter === "refused" && lost === 0) || (this.filter === "stored" && (busy || counts.stored === 0))) this.show("all");
     const { pause, cancel, retry, refused, stored, copy, undo, clear } = this.buttons;
     set(pause, busy && !holding, word(line.paused ? "resume" : "pause"));
     set(cancel, busy && counts.open + counts.stored > 1, word("cancel_all"));
     set(retry, counts.failed > 0, word("retry_all", { n: number(counts.failed) }));
     this.drawFilter(refused, "refused", mixed, counts.failed > 0 ? "show_not_stored" : "show_refused", lost);
-    this.drawFilter(stored, "stored", mixed && counts.stored > 0, "show_stored", counts.stored);
+    this.drawFilter(stored, "stored", mixed && !busy && counts.stored > 0, "show_stored", counts.stored);
     set(copy, !busy && lost > 0, word("copy", { n: number(lost) }));
     set(undo, !busy && counts.stored > 0 && !!options.uploadsUrl && !this.undoing, word("undo"));
     set(clear, !busy && !this.undoing, word("clear"));

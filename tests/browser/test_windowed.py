@@ -391,3 +391,21 @@ def test_a_folder_folds_to_one_line_with_its_own_counts(upload_page: Page, tmp_p
     assert upload_page.locator(ROWS).first.get_attribute("aria-setsize") == "75"
     upload_page.get_by_role("button", name="Clear").click()
     expect(upload_page.locator("[data-uploads-list]")).to_be_hidden()
+
+
+def test_on_a_phone_the_sum_that_stays_in_view_leaves_room_for_the_list(
+    new_page: Callable[..., Any], server: LiveServer
+) -> None:
+    page = new_page(viewport={"width": 360, "height": 740})
+    page.goto(server.url)
+    page.locator("[data-uploads-ready]").wait_for()
+    add(page, 100)
+    add(page, 30, ending="exe")
+    scroll(page, "3000")
+    box = page.locator("[data-uploads-summary]").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] < 230, "a third of the window"
+    page.evaluate("document.querySelector('.dropzone').batchUploader.cancelAll()")
+    frame(page)
+    scroll(page, "3000")
+    expect(page.locator("[data-uploads-summary]")).not_to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
