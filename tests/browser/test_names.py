@@ -17,7 +17,7 @@ NAMES = [
     "हिन्दी.txt",
     "100% per%20cent %e5%86%99.txt",
     "it's #1 & a=b;c+d, [x] {y} ~ ^ `z`.txt",
-    "two  .. dots.tar.txt",
+    "two  ..\u202fdots\u3000.tar.txt",
     unicodedata.normalize("NFC", "Übergröße é.txt"),
     unicodedata.normalize("NFD", "Übergröße ü.txt"),
     "x" * 251 + ".txt",
@@ -57,7 +57,7 @@ def test_a_file_is_shown_and_downloaded_under_the_name_it_was_dropped_with(
     assert counted["stored"] == len(contents)
     for _ in range(2):
         for name, content in contents.items():
-            kept = re.sub(" {2,}", " ", unicodedata.normalize("NFC", name))
+            kept = unicodedata.normalize("NFC", name)
             saved, data = download(upload_page, kept)
             assert data == content, name
             assert saved == REWRITTEN.get(name, kept)
@@ -65,7 +65,7 @@ def test_a_file_is_shown_and_downloaded_under_the_name_it_was_dropped_with(
         upload_page.reload()
         expect(upload_page.locator("[data-uploads-files-list] > li")).to_have_count(len(contents))
     told = {file["filename"] for file in listed(upload_page)}
-    assert told == {re.sub(" {2,}", " ", unicodedata.normalize("NFC", name)) for name in contents}
+    assert told == {unicodedata.normalize("NFC", name) for name in contents}
 
 
 @pytest.mark.parametrize("folder", ["休暇/一日目", "100% خاص/é"])
