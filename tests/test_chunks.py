@@ -712,6 +712,7 @@ def test_what_has_arrived_is_told_as_ranges(visitor: Visitor) -> None:
         state = visitor_state(visitor)
         assert (state["state"], state["size"], state["ranges"]) == ("receiving", len(BYTES), ranges)
     assert (state["filename"], state["path"], state["set"]) == ("a.png", "day 1", "files")
+    assert (state["chunk_size"], state.get("sha256")) == (1000, None)
     assert visitor.get("/uploads").get_json() == {"uploads": {"u": state}}
     [told] = (
         visitor.client.post(
@@ -727,6 +728,12 @@ def test_what_has_arrived_is_told_as_ranges(visitor: Visitor) -> None:
     assert send(visitor, BYTES, 0).status_code == 201
     assert visitor_state(visitor)["state"] == "stored"
     assert visitor.get("/uploads").get_json() == {"uploads": {}}
+
+
+def test_a_digest_that_was_declared_is_told(visitor: Visitor) -> None:
+    digest = hashlib.sha256(BYTES).hexdigest()
+    send(visitor, BYTES, 1, sha256=digest)
+    assert visitor_state(visitor)["sha256"] == digest
 
 
 def test_another_size_under_the_uuid_of_an_unfinished_upload_is_refused_by_check(visitor: Visitor) -> None:

@@ -82,6 +82,8 @@ def state_fields(state: State, root: str = "") -> dict[str, Any]:
         upload = state.upload
         fields |= {"set": upload.set, "filename": upload.filename, "path": upload.path}
         fields |= {"chunk_size": upload.chunk_size, "created": iso_time(upload.created)}
+        if upload.sha256:
+            fields["sha256"] = upload.sha256
     return fields
 
 

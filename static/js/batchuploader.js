@@ -10,6 +10,7 @@ import { buildPanel, buildPrompt } from "./panel.js";
 import { Queue } from "./queue.js";
 import { offerCamera, offerFolders, takePasted } from "./sources.js";
 import { Summary } from "./summary.js";
+import { Unfinished } from "./unfinished.js";
 
 /** @typedef {import("./types.js").ZoneOptions} ZoneOptions */
 
@@ -69,6 +70,8 @@ export class BatchUploader extends Queue {
     const summary = new Summary(root, this, list);
     const banner = new Banner(find("banner"), this);
     const notes = new Notes(find("notes"));
+    const unfinished = new Unfinished(find("unfinished"), this);
+    unfinished.refresh();
     let frame = 0;
     // Once in a frame, however often it is told.
     const draw = () => {
@@ -80,11 +83,15 @@ export class BatchUploader extends Queue {
     };
     return {
       added: (entry) => list.add(entry),
-      changed: (entry) => list.update(entry),
+      changed: (entry) => {
+        list.update(entry);
+        unfinished.taken(entry);
+      },
       progressed: (entry) => list.progress(entry),
       removed: (entry) => {
         list.remove(entry);
         if (this.counts.files === 0) notes.clear();
+        if (entry.state === "failed" && this.chunks.takes(entry)) unfinished.refresh();
       },
       counted: draw,
       line: draw,

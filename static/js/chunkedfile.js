@@ -73,17 +73,21 @@ export class ChunkedFile {
     this.held = 0;
     /** Whether an earlier page, or another, has sent a part of it. */
     this.resumed = false;
-    this.learn([]);
+    this.declared = "";
+    this.learn();
   }
 
   /**
    * Takes over what the server has of the file.
    *
-   * @param {[number, number][]} ranges
-   * @param {number} [chunkSize] the one it was begun with
+   * @param {object} [state]
+   * @param {[number, number][]} [state.ranges]
+   * @param {number} [state.chunk_size] the one it was begun with
+   * @param {string} [state.sha256] that was told of the file before
    */
-  learn(ranges, chunkSize = this.chunkSize) {
+  learn({ ranges = [], chunk_size: chunkSize = this.chunkSize, sha256: declared = "" } = {}) {
     this.chunkSize = chunkSize;
+    this.declared = declared;
     this.missing = new Set(missingChunks(this.entry.size, chunkSize, ranges));
     this.held = this.entry.size;
     for (const index of this.missing) this.held -= this.lengthOf(index);
@@ -109,14 +113,15 @@ export class ChunkedFile {
 
   /**
    * The chunk that may leave now, or null. The first one goes alone, since it settles whether the file is taken; so
-   * does the last, which brings the digest of the whole file.
+   * does the last, which brings the digest of the whole file. Where the digest has to tell whether it is the right
+   * file, none goes before that.
    *
    * @returns {number | null}
    */
   next() {
     const { missing, underWay } = this;
     const [first] = missing;
-    if (first === undefined) return null;
+    if (first === undefined || (this.entry.doubted && !this.hashed())) return null;
     if (missing.size === 1) return underWay.size === 0 && this.hashed() ? first : null;
     if (first === 0) return underWay.size === 0 ? 0 : null;
     if (missing.size - underWay.size === 1) return null;

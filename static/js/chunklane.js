@@ -47,7 +47,7 @@ export class ChunkLane {
    */
   put(entry, state) {
     const file = this.files.get(entry) ?? this.begin(entry);
-    if (state) file.learn(state.ranges ?? [], state.chunk_size);
+    if (state) file.learn(state);
     if (file.resumed) this.advanced(file);
     this.queue.pump();
   }
@@ -57,7 +57,7 @@ export class ChunkLane {
     const { queue } = this;
     /** @type {ChunkedFile} */
     const file = new ChunkedFile(entry, this.chunkSize, {
-      digest: (whole, signal) => this.digests.of(whole, signal),
+      digest: (whole, signal) => this.digestOf(entry, whole, signal),
       sum: sha256,
       post: (chunk, sums, hooks) => queue.transport.post((xhr) => this.body(xhr, file, chunk, sums), hooks),
       report: {
@@ -69,6 +69,20 @@ export class ChunkLane {
     });
     this.files.set(entry, file);
     return file;
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {File} whole
+   * @param {AbortSignal} signal
+   */
+  async digestOf(entry, whole, signal) {
+    const sum = await this.digests.of(whole, signal);
+    const declared = this.files.get(entry)?.declared;
+    // Without a digest nobody would notice in the end that it is another file.
+    const other = sum === null ? entry.doubted : declared && declared !== sum;
+    if (other && !signal.aborted) this.startsOver(entry);
+    return sum;
   }
 
   /** @param {ChunkedFile} file */
@@ -128,7 +142,8 @@ export class ChunkLane {
     if (course === "busy" || (REPEATABLE.has(answer.code) && file.mayRepeat(index, MOST_TRIES))) return;
     this.rest(file);
     if (this.shrinks(file, answer)) this.beginAnew(entry);
-    else if (UNAWARE.has(answer.code) && file.mayRepeat(index, MOST_TRIES)) this.queue.again(entry);
+    else if (answer.code === "chunk_changed" && this.startsOver(entry)) return;
+    else if (UNAWARE.has(answer.code) && (entry.lost += 1) < MOST_TRIES) this.queue.again(entry);
     else await this.queue.answered([entry], answer);
     if (!isOpen(entry)) this.drop(entry);
   }
@@ -164,11 +179,25 @@ export class ChunkLane {
   async beginAnew(entry) {
     const { queue } = this;
     this.drop(entry);
+    entry.doubted = false;
+    queue.requests.delete(entry);
     queue.waits(entry);
     const problem = await queue.delete(entry);
     if (!isOpen(entry)) return;
     if (problem === "") this.put(entry);
     else queue.settle(entry, { state: "failed", sentence: problem });
+  }
+
+  /**
+   * What an earlier page has sent was of another file, or has suffered.
+   *
+   * @param {Entry} entry
+   * @returns {boolean} whether it goes from its first byte now; no file does so twice
+   */
+  startsOver(entry) {
+    if (!this.files.get(entry)?.resumed) return false;
+    this.beginAnew(entry);
+    return true;
   }
 
   /**

@@ -35,6 +35,14 @@ export function buildPanel(root) {
     actions,
     hidden(part("div", "uploads-question", "question")),
   );
+  const unfinished = hidden(part("div", "uploads-unfinished", "unfinished"));
+  unfinished.setAttribute("role", "group");
+  unfinished.setAttribute("aria-label", word("unfinished"));
+  const begun = part("ul", "uploads-list");
+  begun.setAttribute("role", "list");
+  const told = part("p", "uploads-hidden");
+  told.setAttribute("role", "status");
+  unfinished.append(said("p", "uploads-unfinished-title", "unfinished"), begun, told);
   const list = hidden(part("ul", "uploads-list", "list"));
   list.setAttribute("role", "list");
   list.setAttribute("aria-label", word("list"));
@@ -43,7 +51,7 @@ export function buildPanel(root) {
   const live = part("p", "uploads-hidden", "live");
   live.setAttribute("role", "status");
   live.setAttribute("aria-live", "polite");
-  root.append(summary, notes, list, live);
+  root.append(unfinished, summary, notes, list, live);
 }
 
 /**

@@ -8,6 +8,7 @@
  * @property {string} [code] the row of the server's table
  * @property {[number, number][]} [ranges] half-open
  * @property {number} [chunk_size] of a file that is arriving in chunks
+ * @property {string} [sha256] that was told of it
  * @property {import("./types.js").StoredFile} [file]
  */
 

@@ -1,3 +1,4 @@
+import { Begun } from "./begun.js";
 import { ChunkLane } from "./chunklane.js";
 import { CsrfToken } from "./csrf.js";
 import { sha256 } from "./digests.js";
@@ -97,6 +98,7 @@ export class Queue {
     this.chunks = new ChunkLane(this);
     this.memory = new Memory(JSON.stringify([options.url, options.owner ?? ""]));
     addEventListener("storage", () => this.memory.keep());
+    this.begun = new Begun(options, this.transport);
     this.line = new Line({
       ask: () => this.token.renew(),
       changed: () => this.view.line(),
@@ -150,6 +152,7 @@ export class Queue {
       current: 0,
       lost: 0,
       left: false,
+      doubted: false,
       paused: false,
       sentence: "",
       code: "",
@@ -174,6 +177,7 @@ export class Queue {
     this.tally.measure(entry, file.size);
     file.upload.uuid = entry.uuid = this.memory.uuidOf(likeness(entry), file.upload.uuid);
     entry.left = this.memory.resumed;
+    this.begun.adopt(entry);
     this.view.changed(entry);
   };
 
@@ -262,6 +266,18 @@ export class Queue {
     this.walks += 1;
     for (const file of list) this.dropzone.addFile(file);
     this.dropzone.emit("addedfiles", list);
+  }
+
+  /**
+   * Goes on with what an earlier page has begun.
+   *
+   * @param {import("./types.js").Upload} upload
+   * @param {File} file
+   */
+  goOn(upload, file) {
+    this.begun.meant.set(file, upload);
+    if (upload.path) Object.assign(file, { fullPath: `${upload.path}/${file.name}` });
+    this.addFiles([file]);
   }
 
   // What a person may do
@@ -681,7 +697,7 @@ export class Queue {
         if (verdict.state === "stored") this.clean(entry);
       } else if (busy && verdict.state === "failed") back.push(entry);
       else if (verdict.busy && (entry.lost += 1) < MOST_LOST) this.againLater(entry);
-      else if (verdict.altered) this.judgeAltered(entry, verdict);
+      else if (verdict.altered) this.chunks.startsOver(entry) || this.judgeAltered(entry, verdict);
       else this.settle(entry, verdict);
     });
     this.putBack(back);
@@ -824,6 +840,7 @@ export class Queue {
    * @returns {Promise<string>} why it could not be deleted, or ""
    */
   async delete({ uuid }) {
+    this.begun.forget(uuid);
     const url = `${this.options.uploadsUrl}/${encodeURIComponent(uuid)}`;
     for (let tries = 1; ; tries += 1) {
       const answer = await this.transport.request({ method: "DELETE", url, timeout: 30_000 });

@@ -230,7 +230,7 @@ export function focusable(element) {
  * @param {string} className
  * @param {...(Node | string)} children
  */
-function make(tag, className, ...children) {
+export function make(tag, className, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
   element.append(...children);
@@ -242,7 +242,7 @@ function make(tag, className, ...children) {
  * @param {string} name
  * @param {() => void} act
  */
-function button(label, name, act) {
+export function button(label, name, act) {
   const element = document.createElement("button");
   element.type = "button";
   element.className = "uploads-button";

@@ -12,8 +12,19 @@
  * @property {string} url
  * @property {string | null} [thumbnail]
  *
+ * @typedef {object} Upload a file of which not all has arrived
+ * @property {string} uuid
+ * @property {string} filename
+ * @property {string} path
+ * @property {string} set
+ * @property {number} size
+ * @property {number} chunk_size
+ * @property {[number, number][]} ranges that are there: half-open, in order
+ * @property {string} created
+ *
  * @typedef {object} ZoneOptions what the server puts into `data-uploads-zone`
  * @property {string} url
+ * @property {string} [set] the upload set's name
  * @property {string} [field] the name of the file field; "file"
  * @property {string} [accept]
  * @property {string} [accepted]
@@ -84,6 +95,7 @@
  * @property {number} current 0 to 1, of the request it is in now
  * @property {number} lost how many requests with it were lost while the server was there
  * @property {boolean} left whether bytes of it may have left before
+ * @property {boolean} doubted whether what is on the server may be of another file: its digest decides
  * @property {boolean} paused whether a person wants this one to wait
  * @property {string} sentence
  * @property {string} code what the sentence is about, where the browser itself said it

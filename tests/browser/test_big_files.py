@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -287,20 +288,84 @@ def test_a_folder_dropped_again_after_a_reload_sends_what_is_missing(
     assert len(everything(proxied)) == 72
 
 
-def test_a_file_that_has_changed_since_is_another_one(proxied: Page, proxy: Proxy, big: Path) -> None:
-    note_chunks(proxied)
-    proxy.slow(300_000, times=float("inf"))
-    drop(proxied, big)
-    until(proxied, "window.chunks.length >= 4")
-    again(proxied)
-    proxy.clear()
-    big.write_bytes(os.urandom(big.stat().st_size))
-    os.utime(big, (1_000_000_000, 1_000_000_000))
-    note_chunks(proxied)
+def leave_unfinished(page: Page, proxy: Proxy, path: Path) -> dict[str, Any]:
+    """Begin to send a file, lose the page, and open it again; what the server has of the file."""
+    note_chunks(page)
+    slow = proxy.slow(300_000, path=r"/upload/\w+", times=float("inf"))
+    drop(page, path)
+    until(page, "window.chunks.length >= 4")
+    again(page)
+    slow.times = 0
+    expect(page.get_by_role("group", name="Unfinished uploads").get_by_role("listitem")).to_have_count(1)
+    note_chunks(page)
+    [[uuid, state]] = unfinished(page).items()
+    return {
+        **state,
+        "uuid": uuid,
+        "missing": CHUNKS - sum(end - start for start, end in state["ranges"]) // CHUNK,
+    }
+
+
+def test_what_was_left_unfinished_is_listed_apart_and_goes_on_with_the_right_file(
+    proxied: Page, proxy: Proxy, big: Path, tmp_path: Path
+) -> None:
+    left = leave_unfinished(proxied, proxy, big)
+    rows = proxied.get_by_role("group", name="Unfinished uploads").get_by_role("listitem")
+    expect(rows).to_contain_text(re.compile(r"big film\.bin.* of 1\.1 MB"))
+    wrong = film(tmp_path / "wrong", 5000, "short film.bin")
+    for path in (wrong, big):
+        with proxied.expect_file_chooser() as chooser:
+            rows.get_by_role("button", name="Resume").click()
+        chooser.value.set_files(path)
+        if path == wrong:
+            expect(rows.get_by_role("alert")).to_contain_text(
+                'That is "short film.bin", 5 KB. To go on, choose'
+            )
+    assert finished(proxied, 1)["stored"] == 1
+    expect(rows).to_have_count(0)
+    assert len(indexes(proxied)) == left["missing"]
+    assert assert_stored(proxied, big)["uuid"] == left["uuid"]
+
+
+def test_what_was_left_unfinished_is_discarded_when_a_person_means_it(
+    proxied: Page, proxy: Proxy, big: Path
+) -> None:
+    leave_unfinished(proxied, proxy, big)
+    group = proxied.get_by_role("group", name="Unfinished uploads")
+    group.get_by_role("button", name="Discard").click()
+    group.get_by_role("button", name="Keep").click()
+    group.get_by_role("button", name="Discard").click()
+    group.get_by_role("group").get_by_role("button", name="Discard").click()
+    expect(group).to_be_hidden()
+    assert_nothing_unfinished(proxied)
     drop(proxied, big)
     assert finished(proxied, 1)["stored"] == 1
-    [file] = listed(proxied)
-    assert file["sha256"] == hashlib.sha256(big.read_bytes()).hexdigest()
+    assert indexes(proxied) == list(range(CHUNKS))
+    assert_stored(proxied, big)
+
+
+def test_a_file_that_was_begun_in_another_browser_is_known_by_its_digest(
+    proxied: Page, proxy: Proxy, big: Path
+) -> None:
+    left = leave_unfinished(proxied, proxy, big)
+    proxied.evaluate("localStorage.clear()")
+    drop(proxied, big)
+    assert finished(proxied, 1)["stored"] == 1
+    assert len(indexes(proxied)) == left["missing"]
+    assert assert_stored(proxied, big)["uuid"] == left["uuid"]
+
+
+def test_a_file_that_was_changed_since_it_was_begun_is_never_mixed_with_what_it_was(
+    proxied: Page, proxy: Proxy, big: Path
+) -> None:
+    left = leave_unfinished(proxied, proxy, big)
+    big.write_bytes(os.urandom(big.stat().st_size))
+    drop(proxied, big)
+    assert finished(proxied, 1)["stored"] == 1
+    assert left["sha256"] != hashlib.sha256(big.read_bytes()).hexdigest()
+    assert left["ranges"][0][0] == 0
+    assert chunks(proxied)[0]["dzchunkindex"] == "0", "its digest did not tell before anything was sent"
+    assert_stored(proxied, big)
 
 
 def test_a_film_and_200_photographs_arrive_over_a_cut_a_kill_and_a_reload(

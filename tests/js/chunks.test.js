@@ -78,7 +78,7 @@ test("the first chunk goes alone, the others beside one another, and the last wh
 test("the last chunk waits for the digest of the whole file", async () => {
   let tell;
   const { file, seen } = chunked({ digest: () => new Promise((resolve) => (tell = resolve)) });
-  file.learn([[0, 9]]);
+  file.learn({ ranges: [[0, 9]] });
   assert.equal(file.next(), null);
   tell(null);
   await settled();
@@ -88,7 +88,7 @@ test("the last chunk waits for the digest of the whole file", async () => {
 
 test("what the server has is not sent again, whatever the size of its chunks", async () => {
   const { file, sent } = chunked();
-  file.learn([[0, 4], [8, 10]], 4);
+  file.learn({ ranges: [[0, 4], [8, 10]], chunk_size: 4 });
   assert.equal(file.resumed, true);
   assert.equal(file.fraction, 0.6);
   await file.hash();
@@ -97,9 +97,18 @@ test("what the server has is not sent again, whatever the size of its chunks", a
   assert.equal(file.next(), null);
 });
 
+test("nothing of a file leaves before its digest has told whether it is the right one, where that is in doubt", async () => {
+  const { file } = chunked();
+  file.entry.doubted = true;
+  file.learn({ ranges: [[3, 6]] });
+  assert.equal(file.next(), null);
+  await settled();
+  assert.equal(file.next(), 0);
+});
+
 test("what is stopped on its way is missing again, and its answer counts no more", async () => {
   const { file, sent, seen } = chunked();
-  file.learn([[0, 3]]);
+  file.learn({ ranges: [[0, 3]] });
   const under = [file.send(), file.send()];
   await settled();
   sent[0].hooks.progress(50, 100);

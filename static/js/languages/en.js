@@ -139,6 +139,12 @@ export default {
     "all_stored": "All {n} files were stored",
     "none_stored": "No file was stored",
     "nameless": "A file without a name",
-    "back": "Back"
+    "back": "Back",
+    "unfinished": "Unfinished uploads",
+    "discard": "Discard",
+    "discard_this": "Discard what has arrived of {name}?",
+    "discard_question": "Discard what has arrived? To upload it later, all of it has to be sent again.",
+    "was_discarded": "{name} was discarded.",
+    "wrong_file": "That is \"{name}\", {size}. To go on, choose \"{wanted}\", {wanted_size}."
   }
 };
