@@ -66,9 +66,12 @@ export function word(code, values = {}) {
   return fill(spoken.words[code] ?? english.words[code], values);
 }
 
+/** Made once: a number written by `toLocaleString()` makes it each time. */
+const numbers = new Intl.NumberFormat(languageTag);
+
 /** @param {number} value */
 export function number(value) {
-  return value.toLocaleString(languageTag);
+  return numbers.format(value);
 }
 
 /**

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from browser.samples import counts, drop, finished, png, row, until, write
+from browser.test_looks import violations
 from playwright.sync_api import Page, expect
 from support import LiveServer
 
@@ -409,3 +410,26 @@ def test_on_a_phone_the_sum_that_stays_in_view_leaves_room_for_the_list(
     scroll(page, "3000")
     expect(page.locator("[data-uploads-summary]")).not_to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_axe_finds_nothing_in_a_window_of_a_long_list(
+    new_page: Callable[..., Any], server: LiveServer, width: int, scheme: str
+) -> None:
+    page = new_page(bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 800})
+    page.goto(server.url)
+    page.locator("[data-uploads-ready]").wait_for()
+    page.evaluate("""() => {
+      const { batchUploader } = document.querySelector(".dropzone");
+      batchUploader.pause();
+      batchUploader.addFiles(Array.from({ length: 150 }, (_, index) => {
+        const file = new File(["words"], `${index}.${index % 3 ? "txt" : "exe"}`);
+        return index % 2 ? file : Object.assign(file, { fullPath: `letters/${file.name}` });
+      }));
+    }""")
+    until(page, "document.querySelector('.dropzone').batchUploader.walks === 0")
+    scroll(page, "4000")
+    assert violations(page) == []
+    page.locator("[data-uploads-list] button").first.focus()
+    scroll(page, "document.body.scrollHeight")
+    assert violations(page) == [], "with the focus far away"
