@@ -41,7 +41,7 @@ from .kinds import (
     VIDEO,
     AllExcept,
 )
-from .records import Records
+from .records import Quota, Records
 from .signals import upload_deleted, upload_rejected, upload_stored
 from .storage import Storage, open_storage
 from .sweep import Sweeper
@@ -218,7 +218,12 @@ def _set_up(
     if with_index or app.config.get("MAX_CONTENT_LENGTH") is not None:
         # Flask reads its own setting as a number.
         app.config["MAX_CONTENT_LENGTH"] = int(settings.max_content_length)
-    records = Records(_with_folder(settings.database), durable=settings.durable)
+    quota = Quota(settings.quota, settings.quota_files)
+    records = Records(
+        _with_folder(settings.database),
+        durable=settings.durable,
+        quota=quota if quota != Quota() else None,
+    )
     here = Site(
         settings=settings,
         sets={upload_set.name: upload_set for upload_set in sets},

@@ -253,7 +253,10 @@ class Batch:
         reserved = self._records.reserve(wanted)
         put.clear()
         for entry, mine, got in zip(entries, wanted, reserved, strict=True):
-            if got.id == mine.id:
+            if isinstance(got, Rejected):
+                entry.record = None
+                entry.part.reject(got)
+            elif got.id == mine.id:
                 entry.record = got
                 put.append(entry)
             else:

@@ -167,6 +167,9 @@ class Settings:
     chunk_size: Size
     #: Seconds after which what was abandoned is removed.
     sweep_age: int
+    #: What one owner may have, in bytes and in files.
+    quota: Size | None
+    quota_files: int | None
     #: Below which path a proxy sends the files of ``storage`` itself (nginx: X-Accel-Redirect); None: the app does.
     x_accel: str | None
     #: The name of the file field, Dropzone's ``paramName``.
@@ -202,6 +205,8 @@ class Settings:
             digest=digest == "sha256",
             chunk_size=parse_size("UPLOADS_CHUNK_SIZE", config["UPLOADS_CHUNK_SIZE"]),
             sweep_age=parse_count("UPLOADS_SWEEP_AGE", config["UPLOADS_SWEEP_AGE"]),
+            quota=_given("UPLOADS_QUOTA", config, parse_size),
+            quota_files=_given("UPLOADS_QUOTA_FILES", config, parse_count),
             x_accel=x_accel,
             max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
@@ -301,6 +306,8 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_MAX_PARTS": None,
     "UPLOADS_CHUNK_SIZE": "16 MiB",
     "UPLOADS_SWEEP_AGE": 24 * 3600,
+    "UPLOADS_QUOTA": None,
+    "UPLOADS_QUOTA_FILES": None,
     "UPLOADS_X_ACCEL": None,
     "UPLOADS_LANGUAGES": "en,zh",
     "UPLOADS_DECODE": None,

@@ -97,6 +97,16 @@ MESSAGES: dict[str, Message] = {
     ),
     "drop_full": Message(422, "only {limit} can be taken at a time; add this one in another drop."),
     "duplicate": Message(409, 'the same file is already here as "{filename}"; it need not be sent again.'),
+    "quota_bytes": Message(
+        403,
+        "there is no room for this file ({size}): all your files may have {limit} together, and have {used} with "
+        "those that are still on their way. Delete some, then send it again.",
+    ),
+    "quota_files": Message(
+        403,
+        "there is no room for one more file: the most that you may have is {limit}, with those that are still on "
+        "their way. Delete some, then send it again.",
+    ),
     # One chunk of a file: it does not count, and the file may still come.
     "chunk_fields": Message(
         400,

@@ -98,6 +98,8 @@ def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Anno
             raise Rejected.because("duplicate", filename=shown(twin.filename))
         return of_record(twin)
 
+    quotas = site.records.quotas
+    room = quotas.room(owner) if quotas else None
     told: dict[str, State] = {}
     taken = 0
     for file in files:
@@ -105,6 +107,8 @@ def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Anno
             state = judged(file)
             if rules.max_files and taken >= rules.max_files:
                 raise Rejected.because("drop_full", limit=rules.max_files)
+            if room and state is NEW:
+                room.take(file.size)
             taken += 1
         except Rejected as rejected:
             state = State("refused", file.size, rejected=rejected)

@@ -5,6 +5,7 @@ Times are microseconds since 1970, UTC. Any failure of the database is :class:`s
 
 from .database import now
 from .migrations import upgrading
+from .quota import Quota, Room
 from .records import BATCH_LIFETIME, Record, Records, new_id
 from .tables import COMMITTING, STORED, UNDOING
 from .unfinished import RECEIVING, REFUSED, Held, Taken, Unfinished
@@ -17,8 +18,10 @@ __all__ = [
     "STORED",
     "UNDOING",
     "Held",
+    "Quota",
     "Record",
     "Records",
+    "Room",
     "Taken",
     "Unfinished",
     "new_id",

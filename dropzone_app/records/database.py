@@ -54,6 +54,10 @@ class Database:
         """Wait until no other writing transaction has queued for ``name``; others wait until this one ends."""
         raise NotImplementedError
 
+    def reserve_table(self, connection: Connection, table: Table) -> None:
+        """Wait until nobody else has written to ``table`` and not yet ended; who wants to, waits for us."""
+        raise NotImplementedError
+
     def may_repeat(self, error: DBAPIError) -> bool:
         """Whether a transaction that failed so may succeed when it is begun anew."""
         raise NotImplementedError

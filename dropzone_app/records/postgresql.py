@@ -98,6 +98,9 @@ class PostgreSQL(Database):
         lock = func.pg_advisory_xact_lock(func.hashtextextended(f"dropzone_app {name}", 0))
         connection.execute(select(lock))
 
+    def reserve_table(self, connection: Connection, table: Table) -> None:
+        connection.exec_driver_sql(f'LOCK TABLE "{table.name}" IN EXCLUSIVE MODE')
+
     def upsert(self, table: Table) -> Any:
         return insert(table)
 

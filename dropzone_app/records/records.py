@@ -29,10 +29,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from ..config import SettingError
+from ..errors import Rejected
 from ..naming import numbered
 from ..processes import is_alive, this_process
 from . import migrations
 from .database import Database, NotSynced, is_id, now
+from .quota import Quota, Quotas, Room, changing
 from .sqlite import SQLite
 from .tables import COMMITTING, STORED, UNDOING
 from .tables import batches as _batches
@@ -89,13 +91,17 @@ def new_id() -> str:
 class Records:
     """The records behind one database URL."""
 
-    def __init__(self, url: str, *, durable: bool = True) -> None:
+    def __init__(self, url: str, *, durable: bool = True, quota: Quota | None = None) -> None:
         """Connect to ``url``; SettingError where that cannot be, or its tables are not those of this version."""
         self._database = database = _open(url, durable=durable)
         self._engine = database.engine
         self._read, self._write = database.read, database.write
+        #: What each owner may have; None where that is everything.
+        self.quotas = Quotas(database, quota) if quota else None
         try:
             migrations.prepare(database)
+            if self.quotas:
+                self.quotas.recount()
         except SettingError:
             database.close()
             raise
@@ -105,7 +111,7 @@ class Records:
             reason = " ".join(str(error.__cause__ or error).split())
             raise SettingError(f"UPLOADS_DATABASE: {self} cannot be used: {reason}.") from error
         #: Uploads of which not all has arrived.
-        self.unfinished = UnfinishedUploads(database)
+        self.unfinished = UnfinishedUploads(database, self.quotas)
         self._insert = _Prepared(self._engine, database.upsert(_files).on_conflict_do_nothing())
         self._store = _Prepared(
             self._engine,
@@ -127,12 +133,13 @@ class Records:
 
     # ---- the two steps of a commit
 
-    def reserve(self, wanted: Sequence[Record]) -> list[Record]:
+    def reserve(self, wanted: Sequence[Record]) -> list[Record | Rejected]:
         """Put rows in state ``committing``, each with a key of its own, in one transaction.
 
         A row whose (owner, uuid) is there already is not put: the row that is there comes back in its place,
         with its own id; of rows to be stored ``once`` also one whose owner has the same bytes in the same set. A key
-        that is taken gets a number: ``photo.jpg``, ``photo_1.jpg``, …
+        that is taken gets a number: ``photo.jpg``, ``photo_1.jpg``, … In place of a row for which its owner has no
+        room there is the refusal.
         """
         for _ in range(_TRIES - 1):
             try:
@@ -142,10 +149,11 @@ class Records:
                     raise
         return self._reserve(wanted)
 
-    def _reserve(self, wanted: Sequence[Record]) -> list[Record]:
+    def _reserve(self, wanted: Sequence[Record]) -> list[Record | Rejected]:
         reserved: dict[str, Record] = {}
-        with self._write() as connection:
-            if wanted and wanted[0].once:
+        refused: dict[str, Rejected] = {}
+        with self._write() as connection, changing(self.quotas, connection, wanted[0].owner) as room:
+            if wanted[0].once:
                 # Two that look at once would both find nothing.
                 self._database.queue(connection, f"once {wanted[0].owner}")
                 reserved |= self._same_bytes(connection, wanted)
@@ -165,8 +173,33 @@ class Records:
                     # Somebody has named files exactly as we number them. No probing: a random number is free.
                     left = [replace(row, key=numbered(row.key, secrets.token_hex(8))) for row in left]
                 self._put(connection, left, reserved)
+            if room:
+                refused = self._hold_to(
+                    room, connection, [row for row in wanted if reserved[row.id].id == row.id]
+                )
         # What is the same as another of this very call stands for what became of that one.
-        return [reserved.get(reserved[row.id].id, reserved[row.id]) for row in wanted]
+        stands = (reserved.get(reserved[row.id].id, reserved[row.id]) for row in wanted)
+        return [refused.get(row.id, row) for row in stands]
+
+    def _hold_to(self, room: Room, connection: Connection, put: Sequence[Record]) -> dict[str, Rejected]:
+        """Take back those of the rows just put for which there is no room; by id, why."""
+        assert self.quotas
+        refused: dict[str, Rejected] = {}
+        before = self.quotas.hand_over(connection, put[0].owner, [row.uuid for row in put]) if put else {}
+        for row in put:
+            had = before.get(row.uuid)
+            if had is not None:
+                room.add(-had, -1)
+            try:
+                if had is None or row.size > had:
+                    room.take(row.size)
+                else:
+                    room.add(row.size)
+            except Rejected as rejected:
+                refused[row.id] = rejected
+        if refused:
+            connection.execute(delete(_files).where(_files.c.id.in_(refused)))
+        return refused
 
     def _same_bytes(self, connection: Connection, rows: Sequence[Record]) -> dict[str, Record]:
         """Those of ``rows`` whose bytes are there or come earlier among them, with the one that has them."""
@@ -264,8 +297,20 @@ class Records:
         """Remove reservations whose bytes are gone."""
         if not ids:
             return
+        gone = delete(_files).where(_files.c.id.in_(ids), _files.c.state != STORED)
         with self._write() as connection:
-            connection.execute(delete(_files).where(_files.c.id.in_(ids), _files.c.state != STORED))
+            if not self.quotas:
+                connection.execute(gone)
+                return
+            owners = connection.execute(
+                select(_files.c.owner).where(_files.c.id.in_(ids)).distinct()
+            ).scalars()
+            # In one order for everybody.
+            for owner in sorted(owners):
+                with self.quotas.changing(connection, owner) as room:
+                    of_owner = gone.where(_files.c.owner == owner).returning(_files.c.size)
+                    for size in connection.execute(of_owner).scalars():
+                        room.add(-size, -1)
 
     def claim_abandoned(self) -> list[Record]:
         """Reservations of processes that are gone, to be undone by the caller: nobody else is given them too."""

@@ -99,6 +99,10 @@ class SQLite(Database):
         # Whoever writes is the only one that does.
         pass
 
+    def reserve_table(self, connection: Connection, table: Table) -> None:
+        # As above.
+        pass
+
     def may_repeat(self, error: DBAPIError) -> bool:
         return False
 

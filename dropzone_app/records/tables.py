@@ -98,6 +98,8 @@ uploads = Table(
     Column("process", String(200)),
     # What a client of the tus protocol told of it, to be told again; NULL where another client sends it.
     Column("tus_metadata", Text),
+    # Whether it is in the sums of its owner; as soon as a file stands for it, that is.
+    Column("counts", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("owner", "uuid"),
 )
 chunks = Table(
@@ -108,6 +110,14 @@ chunks = Table(
     Column("end", BigInteger, nullable=False),
     # What the storage gave for its bytes: a checksum, or a part's name.
     Column("mark", Text, nullable=False),
+)
+# What the files and unfinished uploads of an owner take together, where there is a quota.
+usage = Table(
+    "usage",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("files", BigInteger, nullable=False),
 )
 # What one process does for all, and when one did it last.
 turns = Table(

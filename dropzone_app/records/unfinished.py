@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, up
 
 from ..processes import is_alive, this_process
 from .database import Database, is_id, now
+from .quota import Quotas, changing
 from .tables import COMMITTING, STORED
 from .tables import chunks as _chunks
 from .tables import uploads as _uploads
@@ -89,7 +90,8 @@ class Taken(Enum):
 class UnfinishedUploads:
     """The uploads of one database of which not all has arrived."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quotas: Quotas | None = None) -> None:
+        self._quotas = quotas
         self._read, self._write = database.read, database.write
         self._begin = database.upsert(_uploads).on_conflict_do_nothing()
         whole = database.upsert(_chunks)
@@ -127,13 +129,37 @@ class UnfinishedUploads:
             return [_unfinished(row) for row in connection.execute(query).mappings()]
 
     def begin(self, upload: Unfinished) -> Unfinished:
-        """Put a row, unless the owner has one with this uuid: then that one comes back in its place."""
-        with self._write() as connection:
-            connection.execute(self._begin, {**asdict(upload), "process": None})
+        """Put a row, unless the owner has one with this uuid: then that one comes back in its place.
+
+        Rejected, and nothing is put, where the owner has no room for it.
+        """
+        counts = bool(self._quotas) and upload.state == RECEIVING
+        with self._write() as connection, changing(self._quotas, connection, upload.owner) as room:
+            connection.execute(self._begin, {**asdict(upload), "process": None, "counts": counts})
             found = connection.execute(
                 select(_uploads).where(_uploads.c.owner == upload.owner, _uploads.c.uuid == upload.uuid)
             )
-            return _unfinished(found.mappings().one())
+            row = _unfinished(found.mappings().one())
+            if room and counts and row.id == upload.id:
+                room.take(upload.size)
+            return row
+
+    def _let_go(self, connection: Connection, ids: Sequence[str], *, counts: bool = False) -> None:
+        """Take uploads out of their owners' sums, or with ``counts`` back into them."""
+        if not self._quotas:
+            return
+        changed = _uploads.c.counts != counts
+        owners = connection.execute(
+            select(_uploads.c.owner).where(_uploads.c.id.in_(ids), changed).distinct()
+        )
+        # In one order for everybody.
+        for owner in sorted(owners.scalars()):
+            with self._quotas.changing(connection, owner) as room:
+                done = update(_uploads).where(_uploads.c.id.in_(ids), _uploads.c.owner == owner, changed)
+                for size in connection.execute(
+                    done.values(counts=counts).returning(_uploads.c.size)
+                ).scalars():
+                    room.add(size if counts else -size, 1 if counts else -1)
 
     def holds(self, id: str, start: int, end: int) -> bool:
         """Whether exactly these bytes are there."""
@@ -221,7 +247,7 @@ class UnfinishedUploads:
         return Held(*found) if found else None
 
     def reopen(self, id: str) -> None:
-        """Let an upload whose commit failed take chunks again."""
+        """Let an upload whose commit failed take chunks again. It has its place, whatever came meanwhile."""
         self._set(id, state=RECEIVING, process=None)
 
     def refuse(self, id: str, refusal: str) -> None:
@@ -234,6 +260,7 @@ class UnfinishedUploads:
 
     def _set(self, id: str, **values: Any) -> None:
         with self._write() as connection:
+            self._let_go(connection, [id], counts=values["state"] == RECEIVING)
             connection.execute(update(_uploads).where(_uploads.c.id == id).values(**values))
             if values["state"] != RECEIVING:
                 connection.execute(delete(_chunks).where(_chunks.c.upload == id))
@@ -241,23 +268,26 @@ class UnfinishedUploads:
     def remove(self, id: str) -> None:
         """Forget an upload."""
         with self._write() as connection:
-            self._remove(connection, [id])
+            self._let_go(connection, [id])
+            self._delete(connection, [id])
 
     def cancel(self, owner: str, uuid: str) -> Unfinished | None:
         """Forget the owner's upload with this uuid unless it is being committed; what it was, or is."""
         if "\0" in uuid:
             return None
-        with self._write() as connection:
+        with self._write() as connection, changing(self._quotas, connection, owner) as room:
             found = connection.execute(
                 select(_uploads).where(_uploads.c.owner == owner, _uploads.c.uuid == uuid).with_for_update()
             )
             row = found.mappings().first()
             upload = _unfinished(row) if row else None
-            if upload and upload.state != COMMITTING:
-                self._remove(connection, [upload.id])
+            if row and upload and upload.state != COMMITTING:
+                if room and row["counts"]:
+                    room.add(-upload.size, -1)
+                self._delete(connection, [upload.id])
             return upload
 
-    def _remove(self, connection: Connection, ids: Sequence[str]) -> None:
+    def _delete(self, connection: Connection, ids: Sequence[str]) -> None:
         rows = [{"removed": id} for id in ids]
         connection.execute(delete(_chunks).where(_chunks.c.upload == bindparam("removed")), rows)
         connection.execute(delete(_uploads).where(_uploads.c.id == bindparam("removed")), rows)
@@ -283,16 +313,20 @@ class UnfinishedUploads:
 
     def forget(self, upload: Unfinished) -> bool:
         """Remove an upload unless something happened to it since; whether it was removed."""
-        with self._write() as connection:
+        with self._write() as connection, changing(self._quotas, connection, upload.owner) as room:
             found = connection.execute(
-                delete(_uploads).where(
+                delete(_uploads)
+                .where(
                     _uploads.c.id == upload.id,
                     _uploads.c.updated == upload.updated,
                     _uploads.c.state == upload.state,
                 )
-            )
-            if not found.rowcount:
+                .returning(_uploads.c.counts)
+            ).first()
+            if not found:
                 return False
+            if room and found.counts:
+                room.add(-upload.size, -1)
             connection.execute(delete(_chunks).where(_chunks.c.upload == upload.id))
             return True
 

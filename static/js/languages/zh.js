@@ -174,6 +174,8 @@ export default {
     "uuid_taken": "此上传的 uuid 下已保存了另一个文件；请重新拖放文件。",
     "uuid_busy": "此文件正由另一个请求保存；请几秒后再试。",
     "drop_full": "一次最多接受 {limit} 个文件；请在下一次上传中添加此文件。",
+    "quota_bytes": "没有空间存放此文件（{size}）：您的所有文件合计上限为 {limit}，连同仍在上传的已占用 {used}。请删除一些后再发送。",
+    "quota_files": "不能再添加文件：连同仍在上传的，您最多可有 {limit} 个。请删除一些后再发送。",
     "duplicate": "同一个文件已经在此，名为“{filename}”；无需再次发送。",
     "chunk_fields": "此分块的字段互相矛盾：“{field}”应为 {expected}；请重新加载页面后再次发送。",
     "chunk_length": "此分块收到 {received}，但应有 {declared}；请重新发送。",
