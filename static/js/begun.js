@@ -21,19 +21,38 @@ export class Begun {
 
   /** Asks anew; where there is no answer, what was known stays. */
   async ask() {
-    if (!this.url) return;
-    const answer = await this.transport.request({ method: "GET", url: this.url, timeout: 10_000 });
-    /** @type {[string, Upload][]} */
-    let found;
-    try {
-      found = Object.entries(answer.status === 200 ? JSON.parse(answer.text).uploads : null);
-    } catch {
-      return;
-    }
-    this.uploads = found
+    const { uploads } = await this.get("");
+    if (!uploads) return;
+    this.uploads = Object.entries(/** @type {Record<string, Upload>} */ (uploads))
       .map(([uuid, state]) => ({ ...state, uuid }))
       .filter(({ filename, set }) => filename !== undefined && (this.set === undefined || set === this.set))
       .sort((one, other) => (one.created < other.created ? 1 : -1));
+  }
+
+  /**
+   * What the server has under a uuid; undefined where it does not tell.
+   *
+   * @param {string} uuid
+   * @returns {Promise<import("./precheck.js").State | undefined>}
+   */
+  async stateOf(uuid) {
+    const found = await this.get(`/${encodeURIComponent(uuid)}`);
+    if (found.status === 404) return { state: "new" };
+    return found.state && found;
+  }
+
+  /**
+   * @param {string} below the list
+   * @returns {Promise<any>} its JSON, or its status where there is none
+   */
+  async get(below) {
+    if (!this.url) return {};
+    const { status, text } = await this.transport.request({ method: "GET", url: this.url + below, timeout: 10_000 });
+    try {
+      return status === 200 ? JSON.parse(text) : { status };
+    } catch {
+      return {};
+    }
   }
 
   /**

@@ -131,6 +131,10 @@ export class ChunkLane {
       line.went();
       entry.lost = 0;
       file.keep(index);
+      if (file.missing.size > 0) return;
+      // Another request, or another page, has some of it on its way.
+      this.rest(file);
+      this.queue.againLater(entry);
       return;
     }
     const course = courseOf(answer, 1);
@@ -141,7 +145,7 @@ export class ChunkLane {
     // The others are on their way, and this one goes again with them.
     if (course === "busy" || (REPEATABLE.has(answer.code) && file.mayRepeat(index, MOST_TRIES))) return;
     this.rest(file);
-    if (this.shrinks(file, answer)) this.beginAnew(entry);
+    if (this.shrinks(file.chunkSize, answer)) this.beginAnew(entry);
     else if (answer.code === "chunk_changed" && this.startsOver(entry)) return;
     else if (UNAWARE.has(answer.code) && (entry.lost += 1) < MOST_TRIES) this.queue.again(entry);
     else await this.queue.answered([entry], answer);
@@ -159,15 +163,31 @@ export class ChunkLane {
   }
 
   /**
-   * Learns from a chunk that somebody on the way called too large.
+   * Takes a file over that somebody on the way has called too large for one request.
    *
-   * @param {ChunkedFile} file
+   * @param {Entry} entry
    * @param {Answer} answer
+   * @returns {boolean} whether it goes in chunks now
    */
-  shrinks(file, { kind, status, type, code }) {
+  takesOver(entry, answer) {
+    if (!this.shrinks(entry.size, answer)) return false;
+    this.queue.waits(entry);
+    this.put(entry);
+    return true;
+  }
+
+  /**
+   * Learns from a request that somebody on the way called too large.
+   *
+   * @param {number} bytes of its file
+   * @param {Answer} answer
+   * @returns {boolean} whether smaller chunks may pass
+   */
+  shrinks(bytes, { kind, status, type, code }) {
+    // What the server itself says of a file does not change with the size of its chunks.
     const ours = type.startsWith("text/plain") && code !== "body_over_limit" && code !== "body_too_large";
-    if (kind !== "answer" || status !== 413 || ours || file.chunkSize < 2 * LEAST_CHUNK) return false;
-    this.chunkSize = Math.min(this.chunkSize, Math.floor(file.chunkSize / 2));
+    if (this.chunkSize === 0 || kind !== "answer" || status !== 413 || ours || bytes < 2 * LEAST_CHUNK) return false;
+    this.chunkSize = Math.min(this.chunkSize, Math.floor(bytes / 2));
     return true;
   }
 

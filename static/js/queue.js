@@ -501,8 +501,8 @@ export class Queue {
    */
   async ask(entries) {
     const { checkUrl, digests } = this.options;
-    if (!checkUrl) return {};
     await this.line.whenOpen();
+    if (!checkUrl) return this.askEach(entries);
     /** @type {Record<string, string>} */
     const sums = digests ? await digestsOf(entries) : {};
     const files = entries.map(({ uuid, file, size, path }) => ({
@@ -526,6 +526,21 @@ export class Queue {
     } catch {
       return {};
     }
+  }
+
+  /**
+   * A view of the host's own tells nothing before it is sent a file; of one that was begun in chunks, ours does.
+   *
+   * @param {Entry[]} entries
+   */
+  async askEach(entries) {
+    /** @type {Record<string, import("./precheck.js").State>} */
+    const states = {};
+    for (const { uuid } of entries.filter((entry) => entry.left && this.chunks.takes(entry))) {
+      const state = await this.begun.stateOf(uuid);
+      if (state) states[uuid] = state;
+    }
+    return states;
   }
 
   /**
@@ -650,6 +665,7 @@ export class Queue {
       this.putBack(open);
       return;
     }
+    if (entries.length === 1 && isOpen(entries[0]) && this.chunks.takesOver(entries[0], answer)) return;
     if (course === "busy") this.line.busy(retryAfter(answer.retryAfter));
     if (course === "full") this.line.full();
     this.deal(entries, answer, course === "busy");

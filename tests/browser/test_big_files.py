@@ -252,6 +252,56 @@ def test_a_proxy_with_a_smaller_limit_gets_smaller_chunks(proxied: Page, proxy: 
     assert_stored(proxied, big)
 
 
+def test_a_busy_server_an_ended_session_and_a_full_disk_cost_only_what_was_on_its_way(
+    proxied: Page, proxy: Proxy, big: Path
+) -> None:
+    note_chunks(proxied)
+    proxy.slow(100_000_000, times=2)
+    busy = proxy.answer(503, "Later.", {"Retry-After": "1"}, times=float("inf"))
+    signed_out = proxy.answer(401, "You are signed out.", times=0)
+    full = proxy.answer(507, "The server has no room left.", times=0)
+    drop(proxied, big)
+    banner = proxied.locator("[data-uploads-banner]")
+    expect(banner).to_contain_text("The server is busy.")
+    full.times, signed_out.times, busy.times = float("inf"), 1, 0
+    until(proxied, "document.querySelector('.dropzone').batchUploader.counts.failed === 1")
+    assert busy.met >= signed_out.met == 1
+    expect(row(proxied, big.name).locator("[data-dz-errormessage]")).to_contain_text("no room left")
+    full.times = 0
+    row(proxied, big.name).get_by_role("button", name="Retry").click()
+    banner.get_by_role("button", name="Try again").click()
+    assert finished(proxied, 1)["stored"] == 1
+    assert len(indexes(proxied)) <= CHUNKS + 4 * 3
+    assert_stored(proxied, big)
+
+
+def test_a_file_that_changes_on_the_disk_while_it_is_sent_says_so(
+    proxied: Page, proxy: Proxy, big: Path
+) -> None:
+    note_chunks(proxied)
+    slow = proxy.slow(300_000, times=float("inf"))
+    drop(proxied, big)
+    until(proxied, "window.chunks.length >= 4")
+    big.write_bytes(b"another film")
+    slow.times = 0
+    assert finished(proxied, 1)["refused"] == 1
+    said = row(proxied, big.name).locator("[data-dz-errormessage]").inner_text()
+    assert said.startswith("The file cannot be read: it was changed since it was chosen")
+
+
+def test_two_pages_may_send_one_file_and_it_is_stored_once(proxied: Page, proxy: Proxy, big: Path) -> None:
+    slow = proxy.slow(300_000, path=r"/upload/\w+", times=float("inf"))
+    note_chunks(proxied)
+    drop(proxied, big)
+    until(proxied, "window.chunks.length >= 3")
+    other = opened(proxied.context.new_page(), proxy.url)
+    expect(other.get_by_role("group", name="Unfinished uploads").get_by_role("listitem")).to_have_count(1)
+    drop(other, big)
+    slow.times = 0
+    assert finished(other, 1)["stored"] == finished(proxied, 1)["stored"] == 1
+    assert_stored(proxied, big)
+
+
 # ---- on the next page
 
 
