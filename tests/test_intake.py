@@ -381,7 +381,7 @@ def test_bytes_without_a_name_are_a_part_that_is_refused(app: Flask) -> None:
         ("filename=plain.txt", "plain.txt"),
         ("filename*=UTF-8''%E4%B8%96%E7%95%8C.txt", "世界.txt"),
         ("filename*=utf-8''..%2F..%2Fa.txt", "a.txt"),
-        ("filename*=UTF-8''a%0D%0Ab.txt", "a b.txt"),
+        ("filename*=UTF-8''a%0D%0Ab.txt", "a  b.txt"),
     ],
 )
 def test_the_filename_is_what_the_person_called_the_file(app: Flask, header: str, filename: str) -> None:

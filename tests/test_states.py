@@ -68,7 +68,7 @@ def test_each_file_has_a_state_of_its_own_and_good_ones_are_new(visit: Callable[
 
 
 def test_a_refusal_is_the_sentence_that_sending_the_file_would_get(visit: Callable[..., Visitor]) -> None:
-    visitor = visit(UPLOADS_TYPES="png", UPLOADS_MAX_FILE_SIZE="2 KB", UPLOADS_MAX_TOTAL_SIZE="1 KB")
+    visitor = visit(UPLOADS_TYPES="png", UPLOADS_MAX_TOTAL_SIZE="1 KB")
     bigger = visit(UPLOADS_TYPES="png", UPLOADS_MAX_FILE_SIZE="1 KB")
     for filename, content in (
         ("a.exe", EXE),
