@@ -178,7 +178,14 @@ def test_several_zones_on_one_page_bring_the_assets_once(make: Callable[..., Fla
     assert [zone["set"] for zone in zones(text)] == ["photos", "notes"]
     assert len(set(re.findall(r'id="(uploads-\w+)"', text))) == 2
     assert re.findall(r'aria-label="(Upload [^"]+)"', text) == ["Upload photos", "Upload notes"]
-    for asset in ("dropzone.css", "dropzone-min.js", "css/zone.css", "js/zone.js"):
+    for asset in (
+        "dropzone.css",
+        "dropzone-min.js",
+        "css/base.css",
+        "css/zone.css",
+        "css/list.css",
+        "js/zone.js",
+    ):
         assert text.count(asset) == 1
     # The next page has them again.
     with app.test_request_context():

@@ -193,11 +193,15 @@ def assets() -> Markup:
     return Markup(
         '<link rel="stylesheet" href="{}">\n'
         '<link rel="stylesheet" href="{}">\n'
+        '<link rel="stylesheet" href="{}">\n'
+        '<link rel="stylesheet" href="{}">\n'
         '<link rel="modulepreload" href="{}">\n'
         '<link rel="modulepreload" href="{}" data-uploads-language="{}">\n'
         '<script type="module" src="{}"></script>\n'
     ).format(
-        *map(_static, ("vendor/dropzone/dropzone.css", "css/zone.css", "vendor/dropzone/dropzone-min.js")),
+        _static("vendor/dropzone/dropzone.css"),
+        *(_static(f"css/{name}.css") for name in ("base", "zone", "list")),
+        _static("vendor/dropzone/dropzone-min.js"),
         _static(f"js/languages/{language}.js"),
         language,
         _static("js/zone.js"),

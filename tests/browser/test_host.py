@@ -71,7 +71,7 @@ def test_of_one_drop_only_as_many_files_are_taken_as_the_set_allows(
     expect(drop_area.locator(".dz-success")).to_have_count(3)
 
 
-@pytest.mark.parametrize(("where", "taken"), [("h1", 0), (".uploads-list", 1)])
+@pytest.mark.parametrize(("where", "taken"), [("h1", 0), ("[data-uploads-list]", 1)])
 def test_only_zone_and_list_take_drops_in_a_host_page(
     page: Page, host: LiveServer, tmp_path: Path, where: str, taken: int
 ) -> None:
