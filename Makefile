@@ -29,7 +29,7 @@ install: .venv/installed $(VENDOR)/dropzone-min.js ## Set up .venv/ and Dropzone
 	@:
 
 ##@ Change it
-.PHONY: lint format check test screenshots bench bench-s3 bench-browser
+.PHONY: lint format check test screenshots bench bench-s3 bench-chunks bench-browser
 lint: .venv/dev node_modules/dev ## Style, types of Python and JavaScript
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
@@ -55,6 +55,9 @@ bench: .venv/dev install ## Measure uploads against the plain Flask way
 
 bench-s3: .venv/dev install test-programs ## Measure uploads that end in S3 against boto3's own
 	$(VENV)/python benchmarks/s3.py
+
+bench-chunks: .venv/dev install benchmarks/tus/node_modules ## Measure 1 GiB in chunks beside @tus/server
+	$(WITH_NODE) $(VENV)/python benchmarks/chunks.py --full
 
 BENCH_BROWSER := benchmarks/browser
 bench-browser: .venv/dev install test-programs $(BENCH_BROWSER)/dist/uppy.js ## Measure the page in Chromium beside other uploaders (half an hour)
@@ -102,7 +105,7 @@ check-without-node: install ## Set up a copy where the machine has neither node 
 .PHONY: clean help
 clean: ## Remove what make made; keeps uploads/ and instance/
 	rm -rf .venv node_modules static/vendor build dist dropzone_app.egg-info screenshots \
-		$(BENCH_BROWSER)/node_modules $(BENCH_BROWSER)/dist \
+		benchmarks/tus/node_modules $(BENCH_BROWSER)/node_modules $(BENCH_BROWSER)/dist \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -145,6 +148,10 @@ $(VENDOR)/dropzone-min.js: package-lock.json | .venv/installed
 # After the one above, which empties node_modules.
 node_modules/dev: $(VENDOR)/dropzone-min.js
 	@$(WITH_NODE) $(NPM_CI) > /dev/null
+	@touch $@
+
+benchmarks/tus/node_modules: benchmarks/tus/package-lock.json | $(VENDOR)/dropzone-min.js
+	@cd benchmarks/tus && PATH="$(CURDIR)/$(VENV):$$PATH" && $(NPM_CI) > /dev/null
 	@touch $@
 
 $(BENCH_BROWSER)/dist/uppy.js: $(wildcard $(BENCH_BROWSER)/package*.json $(BENCH_BROWSER)/pages/*.js) | $(VENDOR)/dropzone-min.js

@@ -243,7 +243,7 @@ class Connection:
         self._socket: socket.socket | None = None
 
     def send(self, pieces: list[Piece]) -> None:
-        """Send a request and read its answer; RuntimeError unless that is a 201."""
+        """Send a request and read its answer; RuntimeError unless that is a 201, or of a chunk 202."""
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._port), 120)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -253,7 +253,7 @@ class Connection:
             else:
                 self._socket.sendfile(piece)
         head, body = self._answer(self._socket)
-        if not head.startswith(b"HTTP/1.1 201 "):
+        if not head.startswith((b"HTTP/1.1 201 ", b"HTTP/1.1 202 ")):
             raise RuntimeError(f"{head[:40]!r} {body[:300]!r}")
         if b"\r\nconnection: close" in head.lower():
             self.close()

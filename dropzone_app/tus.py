@@ -90,7 +90,8 @@ def read_metadata(value: str) -> dict[str, str]:
     """The pairs of ``Upload-Metadata``, decoded. Rejected where it is no list of keys with Base64 of UTF-8."""
     found: dict[str, str] = {}
     try:
-        if len(value) > _MAX_METADATA:
+        # It is told again in a header.
+        if len(value) > _MAX_METADATA or not (value.isascii() and value.isprintable()):
             raise ValueError
         for pair in filter(None, (pair.strip() for pair in value.split(","))):
             key, _, text = pair.partition(" ")

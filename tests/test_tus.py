@@ -343,6 +343,7 @@ def test_bytes_must_be_sent_as_such(visitor: Visitor) -> None:
         {"upload_length": "١"},
         {"upload_length": "1" * 19},
         {"upload_metadata": "filename ???"},
+        {"upload_metadata": "schlüssel eA==,filename YS5wbmc="},
         {"upload_metadata": "filename " + b64encode(b"\xff.png").decode()},
         {"upload_metadata": metadata(filename="a.png", sha256="no digest")},
         {"upload_metadata": metadata(filename="a" * 20_000)},

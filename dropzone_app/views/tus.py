@@ -34,7 +34,7 @@ def tus(name: str | None = None) -> Response:
             return _append(TusUpload.find(site(), name))
         case "DELETE":
             TusUpload.find(site(), name).terminate()
-            return Response(status=204)
+            return _answer(204)
         case method:
             raise Rejected.because("method", method=method)
 
@@ -65,6 +65,11 @@ def finish(response: Response) -> Response:
     return response
 
 
+def _answer(status: int) -> Response:
+    """One without a body."""
+    return Response(status=status, mimetype="text/plain")
+
+
 def _method() -> str:
     """The request's, or the one that stands for it where something on the way knows neither PATCH nor DELETE."""
     override = request.headers.get("X-HTTP-Method-Override", "") if request.method == "POST" else ""
@@ -79,7 +84,7 @@ def _options(name: str | None) -> Response:
     here = site()
     rules = [here.rules[name]] if name and name in here.rules else here.rules.values()
     largest = max(rule.max_file_size for rule in rules)
-    response = Response(status=204)
+    response = _answer(204)
     response.headers["Tus-Extension"] = EXTENSIONS
     response.headers["Tus-Checksum-Algorithm"] = ",".join(CHECKSUMS)
     response.headers["Tus-Max-Size"] = str(int(largest))
@@ -136,7 +141,7 @@ def _take(upload: TusUpload, offset: int) -> bool:
 
 def _told(upload: TusUpload, status: int) -> Response:
     """Where an upload is; of a complete one, which file it has become."""
-    response = Response(status=status)
+    response = _answer(status)
     response.headers["Upload-Offset"] = str(upload.offset)
     response.headers["Upload-Length"] = str(upload.size)
     if upload.metadata:
