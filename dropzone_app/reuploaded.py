@@ -13,6 +13,7 @@ import posixpath
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, BinaryIO, Self
 from urllib.parse import quote
 
@@ -25,8 +26,8 @@ from .checks import Rules
 from .config import SettingError, Settings, Size, extensions_at, parse_flag, parse_folder, parse_size
 from .errors import Rejected
 from .intake import receive_part
-from .kinds import ALL, EXECUTABLES, SCRIPTS, SOURCE, AllExcept
-from .naming import display_name, numbered, storage_name
+from .kinds import ALL, EXECUTABLES, SCRIPTS, SOURCE, AllExcept, kind_of
+from .naming import display_name, extension_of, numbered, storage_name
 from .storage import LocalStorage, StagedFile
 
 __all__ = [
@@ -502,11 +503,22 @@ def uploaded_file(setname: str, filename: str) -> Response:
     if config is None or config.base_url is not None or any(s.startswith(".") for s in filename.split("/")):
         abort(404)
     response = send_from_directory(config.destination, filename)
+    path = os.path.join(config.destination, filename)
+    if kind_of(extension_of(filename)).inert and not _is_inert(path, os.stat(path).st_mtime_ns):
+        response.headers["Content-Disposition"] = "attachment"
     response.headers["X-Content-Type-Options"] = "nosniff"
     if re.search("html|xml", response.mimetype or ""):
         # What people uploaded may be shown, and runs no script as one of our own pages.
         response.headers["Content-Security-Policy"] = "sandbox"
     return response
+
+
+@lru_cache(1024)
+def _is_inert(path: str, changed: int) -> bool:
+    """Whether nothing in a file of a kind that may hold a script acts; ``changed``: when it was written."""
+    inert = kind_of(extension_of(path)).inert
+    with open(path, "rb") as file:
+        return inert is not None and inert(file)
 
 
 class TestingFileStorage(FileStorage):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from core import SAMPLES, make_app
+from corpus.formats import pdf
+from corpus.pdfs import live
 from flask import Flask, url_for
 from hypothesis import given
 from hypothesis import strategies as st
@@ -638,6 +640,15 @@ def test_a_served_page_runs_no_script_of_ours(tmp_path, filename):
         files.save(upload(filename, b"<script>alert(1)</script>"))
     response = app.test_client().get(f"/_uploads/files/{filename}", buffered=True)
     assert response.headers["Content-Security-Policy"] == "sandbox"
+
+
+def test_a_served_pdf_is_shown_unless_something_in_it_acts(tmp_path):
+    app, files, _ = served(tmp_path)
+    contents = {"plain.pdf": pdf(), "LIVE.PDF": live("app.alert(1)")["packed"]}
+    with app.app_context():
+        saved = [files.save(upload(name, content)) for name, content in contents.items()]
+    told = [app.test_client().get(f"/_uploads/files/{name}", buffered=True).headers for name in saved]
+    assert [headers["Content-Disposition"].partition(";")[0] for headers in told] == ["inline", "attachment"]
 
 
 def test_nothing_else_is_served(tmp_path):
