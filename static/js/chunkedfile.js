@@ -20,11 +20,14 @@
  *
  * @typedef {object} Means
  * @property {(file: File, signal: AbortSignal) => Promise<string | null>} digest SHA-256 of the whole file
- * @property {(slice: Blob) => Promise<string | null>} sum SHA-256 of one chunk
+ * @property {(slice: Blob, signal: AbortSignal) => Promise<string | null>} sum SHA-256 of one chunk
  * @property {(chunk: Chunk, sums: {chunk: string | null, file: string | null}, hooks: import("./transport.js").Hooks) =>
  *   Promise<Answer>} post
  * @property {Report} report
  */
+
+/** A file of no more chunks goes without digests. */
+const UNHASHED_CHUNKS = 2;
 
 /** @type {Omit<Answer, "kind">} */
 const NOTHING = { status: 0, text: "", type: "", code: "", codes: "", retryAfter: "", perPart: false, redirected: false };
@@ -129,6 +132,14 @@ export class ChunkedFile {
     return null;
   }
 
+  /**
+   * To hash one or two chunks takes as long as to send them again, and requests of many files have no digests either;
+   * but what an earlier page has sent must be of the same file.
+   */
+  get isHashed() {
+    return this.count > UNHASHED_CHUNKS || this.resumed || this.entry.doubted;
+  }
+
   /** Whether the digest is known, or never will be; lets it be found out. */
   hashed() {
     this.hash();
@@ -138,7 +149,7 @@ export class ChunkedFile {
   async hash() {
     if (this.begun) return;
     this.begun = true;
-    this.sha256 = await this.means.digest(this.entry.file, this.hashing.signal);
+    this.sha256 = this.isHashed ? await this.means.digest(this.entry.file, this.hashing.signal) : null;
     this.means.report.ready();
   }
 
@@ -167,13 +178,8 @@ export class ChunkedFile {
   async post(under) {
     const { chunk, controller } = under;
     const { means } = this;
-    let sum;
-    try {
-      sum = await means.sum(this.entry.file.slice(chunk.start, chunk.end));
-    } catch {
-      // As a request ends whose file cannot be read.
-      return { kind: "network", ...NOTHING };
-    }
+    const slice = this.entry.file.slice(chunk.start, chunk.end);
+    const sum = this.isHashed ? await means.sum(slice, controller.signal) : null;
     return means.post(chunk, { chunk: sum, file: this.sha256 ?? null }, {
       signal: controller.signal,
       progress: (loaded, total) => this.moved(under, loaded / total),

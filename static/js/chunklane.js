@@ -1,5 +1,5 @@
 import { ChunkedFile } from "./chunkedfile.js";
-import { Digests, sha256 } from "./digests.js";
+import { Digests } from "./digests.js";
 import { retryAfter } from "./patience.js";
 import { isOpen } from "./tally.js";
 import { courseOf, isKept } from "./verdicts.js";
@@ -58,7 +58,7 @@ export class ChunkLane {
     /** @type {ChunkedFile} */
     const file = new ChunkedFile(entry, this.chunkSize, {
       digest: (whole, signal) => this.digestOf(entry, whole, signal),
-      sum: sha256,
+      sum: (slice, signal) => this.digests.ofChunk(slice, signal),
       post: (chunk, sums, hooks) => queue.transport.post((xhr) => this.body(xhr, file, chunk, sums), hooks),
       report: {
         advanced: () => this.advanced(file),
@@ -77,7 +77,7 @@ export class ChunkLane {
    * @param {AbortSignal} signal
    */
   async digestOf(entry, whole, signal) {
-    const sum = await this.digests.of(whole, signal);
+    const sum = await this.digests.ofFile(whole, signal);
     const declared = this.files.get(entry)?.declared;
     // Without a digest nobody would notice in the end that it is another file.
     const other = sum === null ? entry.doubted : declared && declared !== sum;

@@ -1,5 +1,5 @@
-/** Up to here the browser's own SHA-256, which takes all bytes at once, is quicker than one that takes them in turn. */
-const AT_ONCE = 32_000_000;
+/** A worker that has nothing to do is let go after this. */
+const IDLE_MS = 5000;
 
 /**
  * SHA-256 in hexadecimal digits by the browser's own means. It rejects where the bytes cannot be read.
@@ -13,32 +13,56 @@ export async function sha256(blob) {
   return Array.from(sum, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** SHA-256 of whole files of any size, one after the other, in a worker, so that the page stays quick. */
+/**
+ * SHA-256 of files and of their chunks, by a worker: the page has better to do than to read them.
+ *
+ * A digest that nobody can tell is null: the page's policy forbids workers, say, or the bytes cannot be read.
+ */
 export class Digests {
   /** @param {() => Worker} [hire] */
   constructor(hire = () => new Worker(new URL("./digest-worker.js", import.meta.url), { type: "module" })) {
     this.hire = hire;
     /** @type {Worker | null} */
     this.worker = null;
+    this.failed = false;
     this.asked = 0;
     /** @type {Map<number, (sum: string | null) => void>} */
     this.waiting = new Map();
-    /** The page's policy forbids workers, or this browser has none that are modules. */
-    this.failed = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.idle = undefined;
   }
 
   /**
+   * Of a file of any size, one after the other.
+   *
    * @param {File} file
    * @param {AbortSignal} signal
-   * @returns {Promise<string | null>} null where it cannot be read or nobody can hash it
    */
-  of(file, signal) {
-    if (file.size <= AT_ONCE && globalThis.crypto?.subtle) return sha256(file).catch(() => null);
-    if (!this.ready()) return Promise.resolve(null);
+  ofFile(file, signal) {
+    return this.ask({ file }, signal);
+  }
+
+  /**
+   * Of what fits into memory; only for pages in a secure context.
+   *
+   * @param {Blob} slice
+   * @param {AbortSignal} signal
+   */
+  ofChunk(slice, signal) {
+    return this.ask({ slice }, signal);
+  }
+
+  /**
+   * @param {{file?: File, slice?: Blob}} what
+   * @param {AbortSignal} signal
+   * @returns {Promise<string | null>}
+   */
+  ask(what, signal) {
+    if (signal.aborted || !this.ready()) return Promise.resolve(null);
     const id = (this.asked += 1);
     return new Promise((resolve) => {
       this.waiting.set(id, resolve);
-      this.worker?.postMessage({ id, file });
+      this.worker?.postMessage({ id, ...what });
       signal.addEventListener("abort", () => {
         this.worker?.postMessage({ id });
         this.told(id, null);
@@ -47,6 +71,7 @@ export class Digests {
   }
 
   ready() {
+    clearTimeout(this.idle);
     if (this.worker !== null || this.failed) return !this.failed;
     try {
       this.worker = this.hire();
@@ -69,8 +94,11 @@ export class Digests {
   told(id, sum) {
     this.waiting.get(id)?.(sum);
     this.waiting.delete(id);
+    clearTimeout(this.idle);
     if (this.waiting.size > 0) return;
-    this.worker?.terminate();
-    this.worker = null;
+    this.idle = setTimeout(() => {
+      this.worker?.terminate();
+      this.worker = null;
+    }, IDLE_MS);
   }
 }

@@ -121,9 +121,20 @@ test("what is stopped on its way is missing again, and its answer counts no more
   assert.equal(file.next(), 1);
 });
 
-test("a chunk that cannot be read ends as a request does whose file cannot be read", async () => {
-  const { file } = chunked({ sum: () => Promise.reject(new DOMException("gone", "NotFoundError")) });
-  assert.equal((await file.send()).answer.kind, "network");
+test("one or two chunks go without digests, unless an earlier page has sent a part of them", async () => {
+  const short = () => {
+    const { file, sent } = chunked();
+    file.learn({ chunk_size: 5 });
+    return { file, sent };
+  };
+  const fresh = short();
+  await send(fresh.file, fresh.sent);
+  assert.deepEqual(fresh.sent[0].sums, { chunk: null, file: null });
+  const resumed = short();
+  resumed.file.learn({ ranges: [[0, 5]] });
+  await resumed.file.hash();
+  await send(resumed.file, resumed.sent);
+  assert.deepEqual(resumed.sent[0].sums, { chunk: "s", file: "whole" });
 });
 
 test("a chunk that is refused for its way goes again so often, each for itself", () => {
@@ -132,41 +143,53 @@ test("a chunk that is refused for its way goes again so often, each for itself",
   assert.equal(file.mayRepeat(2, 3), true);
 });
 
-test("a small file is hashed at once, a large one by a worker, which is let go when nobody waits", async () => {
-  const hired = [];
-  const digests = new Digests(() => {
-    const worker = { sent: [], postMessage: (message) => worker.sent.push(message), terminate: () => (worker.gone = true) };
-    hired.push(worker);
-    return worker;
-  });
-  const { signal } = new AbortController();
-  assert.equal(await digests.of(new Blob(["abc"]), signal), createHash("sha256").update("abc").digest("hex"));
-  assert.equal(await sha256(new Blob([])), createHash("sha256").digest("hex"));
-  assert.equal(hired.length, 0);
+function worker() {
+  const sent = [];
+  return { sent, postMessage: (message) => sent.push(message), terminate: () => sent.push("gone") };
+}
 
-  const large = { size: 5e9 };
-  const stopped = new AbortController();
-  const sums = [digests.of(large, signal), digests.of(large, stopped.signal)];
-  const [worker] = hired;
-  stopped.abort();
-  assert.equal(await sums[1], null);
-  assert.deepEqual(worker.sent, [{ id: 1, file: large }, { id: 2, file: large }, { id: 2 }]);
-  assert.equal(worker.gone, undefined);
-  worker.onmessage({ data: { id: 1, sum: "abc" } });
-  assert.equal(await sums[0], "abc");
-  assert.equal(worker.gone, true);
+test("the browser's own digest is SHA-256", async () => {
+  const expected = (text) => createHash("sha256").update(text).digest("hex");
+  assert.equal(await sha256(new Blob(["abc"])), expected("abc"));
+  assert.equal(await sha256(new Blob([])), expected(""));
 });
 
-test("where the page may have no worker, large files go without their digest", async () => {
+test("one worker hashes for all, and is let go when nobody has asked for a while", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const hired = [];
+  const digests = new Digests(() => hired[hired.push(worker()) - 1]);
+  const { signal } = new AbortController();
+  const stopped = new AbortController();
+  const [file, slice] = [{ size: 5e9 }, new Blob(["abc"])];
+  const sums = [digests.ofFile(file, signal), digests.ofChunk(slice, signal), digests.ofFile(file, stopped.signal)];
+  stopped.abort();
+  assert.equal(await sums[2], null);
+  assert.deepEqual(hired[0].sent, [{ id: 1, file }, { id: 2, slice }, { id: 3, file }, { id: 3 }]);
+  hired[0].onmessage({ data: { id: 2, sum: "def" } });
+  hired[0].onmessage({ data: { id: 1, sum: "abc" } });
+  assert.deepEqual(await Promise.all(sums), ["abc", "def", null]);
+  t.mock.timers.tick(4000);
+  const last = digests.ofChunk(slice, signal);
+  t.mock.timers.tick(60_000);
+  assert.equal(hired[0].sent.at(-1).id, 4, "it was let go while somebody waited");
+  hired[0].onmessage({ data: { id: 4, sum: "123" } });
+  assert.equal(await last, "123");
+  t.mock.timers.tick(60_000);
+  assert.equal(hired[0].sent.at(-1), "gone");
+  digests.ofChunk(slice, signal);
+  assert.equal(hired.length, 2);
+});
+
+test("where the page may have no worker, files go without digests", async () => {
   const { signal } = new AbortController();
   const forbidden = new Digests(() => {
     throw new DOMException("forbidden", "SecurityError");
   });
-  assert.equal(await forbidden.of({ size: 5e9 }, signal), null);
-  const worker = { postMessage() {}, terminate() {} };
-  const broken = new Digests(() => worker);
-  const sum = broken.of({ size: 5e9 }, signal);
-  worker.onerror();
+  assert.equal(await forbidden.ofFile({ size: 5e9 }, signal), null);
+  const broken = new Digests(worker);
+  const sum = broken.ofFile({ size: 5e9 }, signal);
+  broken.worker.onerror();
   assert.equal(await sum, null);
-  assert.equal(await broken.of({ size: 5e9 }, signal), null);
+  assert.equal(await broken.ofFile({ size: 5e9 }, signal), null);
+  clearTimeout(broken.idle);
 });
