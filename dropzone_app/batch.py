@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.datastructures import FileStorage
@@ -18,7 +19,7 @@ from .intake import Part, receive_part
 from .kinds import Kind, kind_of
 from .languages import ENGLISH, Phrase
 from .naming import display_path, extension_of, shown
-from .records import COMMITTING, STORED, Record, new_id, now
+from .records import COMMITTING, STORED, Record, new_ids, now
 from .storage import StagedFile, together
 from .uploads import Site, UploadSet
 
@@ -46,6 +47,7 @@ class _Entry:
 
     part: Part
     verdict: Verdict
+    #: "" where the client gave none.
     uuid: str = ""
     path: str = ""
     #: Where it is to lie in the storage.
@@ -91,10 +93,7 @@ class Batch:
         part = file if isinstance(file, Part) else receive_part(self._storage, self._rules, file)
         entry = _Entry(part, Verdict(key, part.filename or ""))
         self._entries.append(entry)
-        with self._rejecting(entry):
-            for check in self._set.checks:
-                if part.rejected is None:
-                    check(part)
+        self._try(self._check, entry)
 
     def commit(self) -> None:
         """Make the good parts permanent and visible: reserve, link, record.
@@ -108,12 +107,10 @@ class Batch:
             check_counts(self._rules, (entry.part.size for entry in self._entries))
             self._number()
             for entry in self._entries:
-                with self._rejecting(entry):
-                    self._declare(entry)
+                self._try(self._declare, entry)
             self._process()
             for entry in self._good():
-                with self._rejecting(entry):
-                    self._name(entry)
+                self._try(self._name, entry)
             if self._set.batch == "all" and any(entry.part.rejected for entry in self._entries):
                 self._refuse_the_others()
             self._store()
@@ -127,12 +124,16 @@ class Batch:
         for entry in self._entries:
             entry.part.discard()
 
-    @contextlib.contextmanager
-    def _rejecting(self, entry: _Entry) -> Iterator[None]:
+    def _try(self, step: Callable[[_Entry], None], entry: _Entry) -> None:
         try:
-            yield
+            step(entry)
         except Rejected as rejected:
             entry.part.reject(rejected)
+
+    def _check(self, entry: _Entry) -> None:
+        for check in self._set.checks:
+            if entry.part.rejected is None:
+                check(entry.part)
 
     def _good(self) -> list[_Entry]:
         return [entry for entry in self._entries if entry.part.rejected is None]
@@ -156,7 +157,7 @@ class Batch:
             raise Rejected.because("bad_field", field=f"size[{index}]", expected=Phrase("a number of bytes"))
         if sha256:
             check_sha256(f"sha256[{index}]", sha256)
-        entry.uuid = uuid or new_id()
+        entry.uuid = uuid
         entry.path = display_path(path)
         if part.rejected is not None:
             return
@@ -178,12 +179,11 @@ class Batch:
         if not processing:
             return
         entries = self._good()
-        known = self._records.of_uuids(self._owner, [entry.uuid for entry in entries])
+        known = self._records.of_uuids(self._owner, [entry.uuid for entry in entries if entry.uuid])
         for entry in entries:
             entry.twin = known.get(entry.uuid)
             if entry.twin is None:
-                with self._rejecting(entry):
-                    processing.run(entry.part, self._storage)
+                self._try(lambda entry: processing.run(entry.part, self._storage), entry)
 
     def _name(self, entry: _Entry) -> None:
         assert entry.part.staged
@@ -207,6 +207,8 @@ class Batch:
             self._storage.sync(together(self._link, put, self._storage.at_once))
             if put:
                 self._records.store([entry.record.id for entry in put if entry.record])
+            else:
+                self._records.settle()
         except BaseException:
             self._take_back(put)
             raise
@@ -224,16 +226,18 @@ class Batch:
         Where duplicates are told by their bytes, what came first may have another uuid.
         """
         for entry in entries:
-            if entry.twin is None:
-                continue
-            with self._rejecting(entry):
-                if entry.twin.id not in own:
-                    entry.twin = entry.record = self._recorded(entry, entry.twin)
-                if entry.twin.uuid != entry.uuid:
-                    if self._set.duplicates == "refuse":
-                        raise Rejected.because("duplicate", filename=shown(entry.twin.filename))
-                elif not entry.twin.came_as(entry.part.size, entry.part.arrived_sha256):
-                    raise Rejected.because("uuid_taken")
+            self._try(lambda entry: self._meet_twin(entry, own), entry)
+
+    def _meet_twin(self, entry: _Entry, own: Mapping[str, _Entry]) -> None:
+        if entry.twin is None:
+            return
+        if entry.twin.id not in own:
+            entry.twin = entry.record = self._recorded(entry, entry.twin)
+        if entry.twin.uuid != entry.uuid:
+            if self._set.duplicates == "refuse":
+                raise Rejected.because("duplicate", filename=shown(entry.twin.filename))
+        elif not entry.twin.came_as(entry.part.size, entry.part.arrived_sha256):
+            raise Rejected.because("uuid_taken")
 
     def _refuse_the_others(self) -> None:
         for entry in self._good():
@@ -245,7 +249,10 @@ class Batch:
         if not entries:
             return
         created = now()
-        wanted = [self._wanted(entry, created + position) for position, entry in enumerate(entries)]
+        wanted = [
+            self._wanted(entry, id, created + position)
+            for position, (entry, id) in enumerate(zip(entries, new_ids(len(entries)), strict=True))
+        ]
         for entry, mine in zip(entries, wanted, strict=True):
             entry.record = mine
         # Until the answer is here all may be in the table, and would have to be taken back.
@@ -262,28 +269,30 @@ class Batch:
             else:
                 entry.record, entry.twin = None, got
 
-    def _wanted(self, entry: _Entry, created: int) -> Record:
+    def _wanted(self, entry: _Entry, id: str, created: int) -> Record:
         part, filename = entry.part, entry.verdict.filename
         assert part.staged
-        replaced = part.arrived_sha256 != part.sha256
+        sha256, arrived_sha256 = part.sha256, part.arrived_sha256
+        replaced = arrived_sha256 != sha256
         kind = kind_of(extension_of(filename))
         return Record(
-            id=new_id(),
+            id=id,
             set=self._set.name,
             owner=self._owner,
-            uuid=entry.uuid,
+            # One of our own begins with the time: all of a batch land on one page of the index.
+            uuid=entry.uuid or f"{created:013x}{id[13:]}",
             filename=filename,
             path=entry.path,
             key=entry.key,
             storage=self._set.name if self._set.name in self._site.storages else "",
             size=part.staged.size,
             type=kind.media_type,
-            sha256=part.sha256,
+            sha256=sha256,
             once=self._set.duplicates != "keep",
             created=created,
             mark=part.staged.mark,
             arrived_size=part.size if replaced else None,
-            arrived_sha256=part.arrived_sha256 if replaced else None,
+            arrived_sha256=arrived_sha256 if replaced else None,
             inert=_is_inert(kind, part),
         )
 
@@ -324,6 +333,7 @@ def _is_inert(kind: Kind, part: Part) -> bool | None:
         return kind.inert(file)
 
 
+@lru_cache(256)
 def index_of(key: str) -> int | None:
     """``file[12]`` → 12; None for ``file`` and ``file[]``."""
     match = re.fullmatch(r"[^\[\]]+\[([0-9]{1,9})\]", key)

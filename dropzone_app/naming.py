@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 #: Bytes that a name may have on every file system in use.
 MAX_NAME_BYTES = 255
@@ -60,12 +61,16 @@ def display_name(raw: str) -> str:
 
 def display_path(raw: str) -> str:
     """The folder path a file was dropped with, ``holiday/day 1``: relative, printable, without ``..``."""
+    if not raw:
+        return ""
     segments = (_printable(segment).strip() for segment in re.split(r"[\\/]", raw))
     path = "/".join(segment for segment in segments if segment.strip("."))
     # What a cut leaves of `..x` must not be `..`.
     return path if len(path) <= MAX_PATH else path[:MAX_PATH].rstrip("/. ")
 
 
+# Every name is asked for its extension several times on its way, and soon never again.
+@lru_cache(256)
 def extension_of(name: str) -> str:
     """The last suffix in lower case without its dot; ``""`` where there is none.
 
@@ -117,6 +122,7 @@ def storage_name(filename: str) -> str:
     return _joined(stem, f".{extension}" if extension else "")
 
 
+@lru_cache(256)
 def storage_folder(path: str) -> str:
     """``path`` made safe like a name, segment by segment; what is deeper than 1,024 bytes is left out."""
     segments = [storage_name(segment) for segment in display_path(path).split("/") if segment]

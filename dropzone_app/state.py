@@ -72,7 +72,10 @@ def states(site: Site, owner: str, uuids: Sequence[str]) -> dict[str, State]:
             found[uuid] = of_upload(upload, held[upload.id])
         elif record := site.records.file(upload.file):
             found[uuid] = of_record(record)
-    return found | {uuid: of_record(record) for uuid, record in records.items()}
+    found |= {uuid: of_record(record) for uuid, record in records.items()}
+    if any(state.record for state in found.values()):
+        site.records.settle()
+    return found
 
 
 def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Announced]) -> dict[str, State]:
@@ -86,6 +89,8 @@ def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Anno
     if upload_set.duplicates != "keep":
         digests = [file.sha256 for file in files if file.sha256]
         same = site.records.of_digests(owner, upload_set.name, digests)
+        if same:
+            site.records.settle()
 
     def judged(file: Announced) -> State:
         if file.uuid in known:

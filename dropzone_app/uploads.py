@@ -240,8 +240,10 @@ class UploadSet:
         if callable(self.folder):
             folder = self._told("folder", self.folder(part))
         else:
-            template = self.name if self.folder is None else self.folder
-            folder = template.format(owner=owner, path=path, date=time.strftime("%Y/%m/%d", time.gmtime()))
+            folder = self.name if self.folder is None else self.folder
+            if "{" in folder:
+                date = time.strftime("%Y/%m/%d", time.gmtime())
+                folder = folder.format(owner=owner, path=path, date=date)
         return storage_key(part.filename or "", wanted=wanted, folder=folder)
 
     def _told(self, what: str, said: object) -> str:

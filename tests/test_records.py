@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from core import SAMPLES, codes, commit, database_url, make_app, rows, site_of
@@ -21,6 +22,7 @@ from dropzone_app.records import BATCH_LIFETIME, UNDOING, Record, Records, new_i
 from dropzone_app.records import database as database_module
 from dropzone_app.records import records as records_module
 from dropzone_app.records import sqlite as sqlite_module
+from dropzone_app.state import states
 from dropzone_app.uploads import Site
 
 TXT = b"hello"
@@ -92,11 +94,27 @@ def statements(records: Records) -> Iterator[list[str]]:
     def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         sent.append(statement)
 
+    def change_each(connection: Any, sql: str, values: list[Any]) -> bool:
+        sent.append(sql)
+        return changes(connection, sql, values)
+
+    changes = sqlite_module._change_each
     event.listen(records._engine, "before_cursor_execute", note)
-    try:
+    with patch.object(sqlite_module, "_change_each", change_each):
         yield sent
+    event.remove(records._engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def connecting(records: Records, prepare: Callable[..., None]) -> Iterator[None]:
+    """Give every connection of SQLite to ``prepare``, also one that would have been kept."""
+    records.close()
+    event.listen(records._engine, "connect", prepare)
+    try:
+        yield
     finally:
-        event.remove(records._engine, "before_cursor_execute", note)
+        event.remove(records._engine, "connect", prepare)
+        records.close()
 
 
 @contextmanager
@@ -108,16 +126,13 @@ def steps(records: Records) -> Iterator[Callable[[], int]]:
         count[0] += 1
         return 0
 
-    def begin(connection: Any) -> None:
+    def prepare(connection: Any, _: Any) -> None:
         # Ten steps of SQLite's virtual machine.
-        connection.connection.set_progress_handler(tick, 10)
+        connection.set_progress_handler(tick, 10)
 
     if records._engine.dialect.name == "sqlite":
-        event.listen(records._engine, "begin", begin)
-        try:
+        with connecting(records, prepare):
             yield lambda: count[0]
-        finally:
-            event.remove(records._engine, "begin", begin)
     else:
         before = touched(records)
         yield lambda: touched(records) - before
@@ -364,16 +379,34 @@ def waits_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         real(fd)
         steps.append("disk")
 
-    def note(connection: Any) -> None:
-        steps.append("commit")
-        if site.records._engine.dialect.name == "postgresql":
-            asked = connection.connection.cursor().execute("SHOW synchronous_commit")
-            steps.extend(["disk"] if asked.fetchone()[0] == "on" else [])
+    def trace(connection: Any, _: Any) -> None:
+        connection.set_trace_callback(lambda sql: steps.append("commit") if sql == "COMMIT" else None)
+
+    def ask(connection: Any) -> None:
+        asked = connection.connection.cursor().execute("SHOW synchronous_commit").fetchone()
+        steps.extend(["commit", "disk"] if asked[0] == "on" else ["commit"])
 
     monkeypatch.setattr(os, "fdatasync", fdatasync)
-    event.listen(site.records._engine, "commit", note)
-    assert codes(commit(site, ("a.txt", TXT), ("b.txt", TXT))) == [None, None]
+    if site.records._engine.dialect.name == "postgresql":
+        event.listen(site.records._engine, "commit", ask)
+        assert codes(commit(site, ("a.txt", TXT), ("b.txt", TXT))) == [None, None]
+    else:
+        with connecting(site.records, trace):
+            assert codes(commit(site, ("a.txt", TXT), ("b.txt", TXT))) == [None, None]
     return steps
+
+
+def test_a_repeat_waits_for_what_the_first_one_may_still_be_waiting_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = site_of(make_app(tmp_path, UPLOADS_DATABASE=f"sqlite:///{tmp_path}/here.sqlite"))
+    commit(site, ("a.txt", TXT), uuid_0="u")
+    waits: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", waits.append)
+    (verdict,) = commit(site, ("a.txt", TXT), uuid_0="u").verdicts
+    assert verdict.repeated and len(waits) == 1
+    assert states(site, "me", ["u"])["u"].record and len(waits) == 2
+    assert states(site, "me", ["another"]) == {} and len(waits) == 2
 
 
 def test_what_the_disk_of_the_database_refuses_is_not_stored(
@@ -604,9 +637,10 @@ def test_a_writer_that_has_waited_for_long_goes_past_the_queue(
 ) -> None:
     monkeypatch.setattr(database_module, "BUSY_TIMEOUT", 0.05)
     # Else writers behind one that does not end would be refused one after another, each after its whole timeout.
-    with sqlite_records._database.writing.taken():
-        reserved: list[Record] = []
-        writer = threading.Thread(target=lambda: reserved.extend(sqlite_records.reserve([row()])))
-        writer.start()
-        writer.join(30)
-        assert [record.key for record in reserved] == ["a.txt"]
+    assert sqlite_records._database.writing.take()
+    reserved: list[Record] = []
+    writer = threading.Thread(target=lambda: reserved.extend(sqlite_records.reserve([row()])))
+    writer.start()
+    writer.join(30)
+    sqlite_records._database.writing.leave()
+    assert [record.key for record in reserved] == ["a.txt"]

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -38,6 +39,7 @@ from werkzeug.datastructures import FileStorage
 from dropzone_app import Rejected, UploadSet
 from dropzone_app.batch import Batch, Verdict, index_of, refusal
 from dropzone_app.intake import Part
+from dropzone_app.records import sqlite as sqlite_module
 from dropzone_app.uploads import Site
 
 PNG = SAMPLES["png"]
@@ -633,7 +635,9 @@ def test_a_failing_database_leaves_nothing_at_any_step(
 
 
 @pytest.mark.parametrize("final", [1, 2])
-def test_a_commit_of_the_database_that_fails_leaves_nothing(site: Site, tmp_path: Path, final: int) -> None:
+def test_a_commit_of_the_database_that_fails_leaves_nothing(
+    site: Site, tmp_path: Path, final: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     commits = []
 
     def fail(connection: Any) -> None:
@@ -641,6 +645,21 @@ def test_a_commit_of_the_database_that_fails_leaves_nothing(site: Site, tmp_path
         if len(commits) == final:
             raise OperationalError("COMMIT", {}, Exception("disk I/O error"))
 
+    class Failing:
+        """A connection of SQLite's driver."""
+
+        def __init__(self, real: Any) -> None:
+            self.executemany = real.executemany
+            self._execute = real.execute
+
+        def execute(self, sql: str) -> Any:
+            commits.extend([1] if sql == "COMMIT" else [])
+            if sql == "COMMIT" and len(commits) == final:
+                raise sqlite3.OperationalError("disk I/O error")
+            return self._execute(sql)
+
+    changes = sqlite_module._change_each
+    monkeypatch.setattr(sqlite_module, "_change_each", lambda real, *rest: changes(Failing(real), *rest))
     event.listen(site.records._engine, "commit", fail)
     try:
         with pytest.raises(SQLAlchemyError, match="disk I/O error"):

@@ -50,7 +50,7 @@ class Chunk:
 
 def is_chunk(fields: Mapping[str, str]) -> bool:
     """Whether these fields stand beside a chunk."""
-    return any(field in fields for field in FIELDS)
+    return bool(fields) and any(field in fields for field in FIELDS)
 
 
 def read_chunk(fields: Mapping[str, str]) -> Chunk:

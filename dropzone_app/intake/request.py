@@ -146,6 +146,8 @@ class _PartParser(FormDataParser):
         # Before Werkzeug touches the stream to hand it over.
         self._body = Body.of(request)
         self._intake = intake
+        #: Files of ours that have begun.
+        self._received = 0
         host_limit = request.max_form_memory_size
         if intake.leave_others:
             # The form is the host's.
@@ -197,6 +199,8 @@ class _PartParser(FormDataParser):
             header_charset="latin-1",
         )
         fields: list[tuple[str, str]] = []
+        # Of a field that comes twice the first one counts, as in request.form.
+        beside: dict[str, str] = {}
         part: _File | None = None
         field: _Field | None = None
         most = self._intake.rules.max_total_size
@@ -217,13 +221,14 @@ class _PartParser(FormDataParser):
                         if filename is None:
                             field = _Field(_utf8(event.name), self._field_limit)
                         else:
-                            part = self._open(event, filename, fields, parts)
+                            part = self._open(event, filename, beside)
                             parts.append(part)
                     elif event is None:
                         if part is not None:
                             part.finish()
                         elif field is not None:
                             fields.append((field.name, field.value()))
+                            beside.setdefault(*fields[-1])
                         part = field = None
                     elif part is not None:
                         total += len(event)
@@ -243,30 +248,28 @@ class _PartParser(FormDataParser):
             raise Rejected.because("malformed") from error
         return fields
 
-    def _open(
-        self, segment: MultipartSegment, sent: str, fields: list[tuple[str, str]], parts: list[_File]
-    ) -> _File:
+    def _open(self, segment: MultipartSegment, sent: str, beside: Mapping[str, str]) -> _File:
         """A part for a file segment. Rejected when the whole request is wrong to have it."""
         key = _utf8(segment.name)
         if not self._field_name.fullmatch(key):
             if self._intake.leave_others:
                 return OtherFile(key=key, filename=sent, headers=Headers(segment.headerlist))
             raise Rejected.because("wrong_field", field=shown(key), name=self._intake.settings.field)
-        before = sum(isinstance(part, Part | IncomingChunk) for part in parts)
-        # Of a field that comes twice the first one counts, as in request.form.
-        beside = dict(reversed(fields))
-        if is_chunk(beside) and self._intake.open_chunk:
-            if before:
-                raise Rejected.because("one_chunk")
-            return self._intake.open_chunk(beside, key, sent)
-        if is_chunk(beside) and self._intake.leave_others:
-            # Whose chunk it is, is not known yet; it is copied once it is received.
-            return OtherFile(key=key, filename=sent, headers=Headers(segment.headerlist))
+        if is_chunk(beside):
+            if self._intake.open_chunk:
+                if self._received:
+                    raise Rejected.because("one_chunk")
+                self._received += 1
+                return self._intake.open_chunk(beside, key, sent)
+            if self._intake.leave_others:
+                # Whose chunk it is, is not known yet; it is copied once it is received.
+                return OtherFile(key=key, filename=sent, headers=Headers(segment.headerlist))
         rules = self._intake.rules
-        if rules.max_files and before >= rules.max_files:
+        if rules.max_files and self._received >= rules.max_files:
             raise Rejected.because("too_many_files", limit=rules.max_files)
-        if before >= rules.max_parts:
+        if self._received >= rules.max_parts:
             raise Rejected.because("too_many_parts", limit=rules.max_parts)
+        self._received += 1
         return Part(
             rules,
             self._intake.storage,

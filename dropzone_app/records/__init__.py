@@ -6,7 +6,7 @@ Times are microseconds since 1970, UTC. Any failure of the database is :class:`s
 from .database import now
 from .migrations import upgrading
 from .quota import Quota, Room
-from .records import BATCH_LIFETIME, Record, Records, new_id
+from .records import BATCH_LIFETIME, Record, Records, new_id, new_ids
 from .tables import COMMITTING, STORED, UNDOING
 from .unfinished import RECEIVING, REFUSED, Held, Taken, Unfinished
 
@@ -25,6 +25,7 @@ __all__ = [
     "Taken",
     "Unfinished",
     "new_id",
+    "new_ids",
     "now",
     "upgrading",
 ]

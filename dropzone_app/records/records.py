@@ -8,18 +8,18 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import Any
 from zlib import crc32
 
 from sqlalchemy import (
     Connection,
-    Engine,
     and_,
     bindparam,
     delete,
     insert,
+    literal_column,
     make_url,
+    null,
     or_,
     select,
     text,
@@ -33,7 +33,7 @@ from ..errors import Rejected
 from ..naming import numbered
 from ..processes import is_alive, this_process
 from . import migrations
-from .database import Database, NotSynced, is_id, now
+from .database import Database, NotSynced, Prepared, is_id, now
 from .quota import Quota, Quotas, Room, changing
 from .sqlite import SQLite
 from .tables import COMMITTING, STORED, UNDOING
@@ -88,6 +88,12 @@ def new_id() -> str:
     return secrets.token_hex(16)
 
 
+def new_ids(count: int) -> list[str]:
+    """So many of them: asking the system for random bytes costs as much as the rest of a row."""
+    digits = secrets.token_hex(16 * count)
+    return [digits[at : at + 32] for at in range(0, len(digits), 32)]
+
+
 class Records:
     """The records behind one database URL."""
 
@@ -112,12 +118,12 @@ class Records:
             raise SettingError(f"UPLOADS_DATABASE: {self} cannot be used: {reason}.") from error
         #: Uploads of which not all has arrived.
         self.unfinished = UnfinishedUploads(database, self.quotas)
-        self._insert = _Prepared(self._engine, database.upsert(_files).on_conflict_do_nothing())
-        self._store = _Prepared(
+        self._insert = Prepared(self._engine, database.upsert(_files).on_conflict_do_nothing())
+        self._store = Prepared(
             self._engine,
             update(_files)
-            .where(_files.c.id == bindparam("reserved"), _files.c.state == COMMITTING)
-            .values(state=STORED, process=None, mark=None),
+            .where(_files.c.id == bindparam("reserved"), _files.c.state == literal_column(f"'{COMMITTING}'"))
+            .values(state=literal_column(f"'{STORED}'"), process=null(), mark=null()),
         )
 
     def __str__(self) -> str:
@@ -150,6 +156,10 @@ class Records:
         return self._reserve(wanted)
 
     def _reserve(self, wanted: Sequence[Record]) -> list[Record | Rejected]:
+        simple = self.quotas is None and not any(row.once for row in wanted)
+        if simple and self._database.change_each(self._insert, _rows(wanted)):
+            # As nearly all are: new, under a name that is free.
+            return list(wanted)
         reserved: dict[str, Record] = {}
         refused: dict[str, Rejected] = {}
         with self._write() as connection, changing(self.quotas, connection, wanted[0].owner) as room:
@@ -219,9 +229,7 @@ class Records:
         """Insert what conflicts with nothing, in one statement, and note it in ``reserved``."""
         if not rows:
             return
-        # In one order for everybody, so that seldom two wait for each other.
-        rows = sorted(rows, key=_place)
-        if self._insert.run(connection, [_row(row) for row in rows]) == len(rows):
+        if self._insert.run(connection, _rows(rows)) == len(rows):
             reserved |= {row.id: row for row in rows}
             return
         ids = [row.id for row in rows]
@@ -270,9 +278,8 @@ class Records:
     def store(self, ids: Sequence[str]) -> None:
         """Make reserved rows ``stored``, all of them in one transaction, for good."""
         try:
-            with self._write(final=True) as connection:
-                if self._store.run(connection, [{"reserved": id} for id in ids]) != len(ids):
-                    raise SQLAlchemyError("a reservation was undone while it was being committed")
+            if not self._database.change_each(self._store, [{"reserved": id} for id in ids], final=True):
+                raise SQLAlchemyError("a reservation was undone while it was being committed")
         except NotSynced:
             # Nobody is told that it is stored: then it must not be.
             with self._write() as connection:
@@ -283,6 +290,10 @@ class Records:
             with self._read() as connection:
                 if list(_states(connection, ids).values()) != [STORED] * len(ids):
                     raise
+
+    def settle(self) -> None:
+        """Wait until what can be seen as stored by now is so for good: another's may be on its way to the disk."""
+        self._database.settle()
 
     def withdraw(self, ids: Sequence[str]) -> dict[str, str]:
         """See that what is only reserved under ``ids`` is never stored. The states of those that have a row."""
@@ -471,29 +482,10 @@ def _place(record: Record) -> str:
     return f"{record.storage}/{record.key}"
 
 
-class _Prepared:
-    """A statement for many rows, compiled once: for ten rows that costs Core more than running it costs SQLite."""
-
-    def __init__(self, engine: Engine, statement: Any) -> None:
-        compiled = statement.compile(dialect=engine.dialect)
-        self._sql = str(compiled)
-        self._fixed = dict(compiled.params)
-        # The driver takes values by position, or by name.
-        self._values = itemgetter(*compiled.positiontup) if compiled.positional else _as_they_are
-
-    def run(self, connection: Connection, rows: Iterable[dict[str, Any]]) -> int:
-        """Run it for each of ``rows``; how many rows of the table it changed."""
-        return connection.exec_driver_sql(
-            self._sql, [self._values({**self._fixed, **row}) for row in rows]
-        ).rowcount
-
-
-def _as_they_are(values: dict[str, Any]) -> dict[str, Any]:
-    return values
-
-
-def _row(record: Record) -> dict[str, Any]:
-    return {**record.__dict__, "process": this_process()}
+def _rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    # In one order for everybody, so that seldom two wait for each other.
+    process = this_process()
+    return [{**record.__dict__, "process": process} for record in sorted(records, key=_place)]
 
 
 def _of_dead_processes(rows: Iterable[Any]) -> list[Record]:

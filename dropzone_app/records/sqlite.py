@@ -8,7 +8,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from . import database
-from .database import Database, NotSynced
+from .database import Database, NotSynced, Prepared
 
 
 class SQLite(Database):
@@ -33,49 +33,43 @@ class SQLite(Database):
         super().__init__(engine, durable=durable)
         event.listen(engine, "connect", _connected)
         event.listen(engine, "begin", _begin)
-        self._writers = engine.execution_options(uploads="write")
-        self._file = None if url.database in {None, "", ":memory:"} else url.database
-        self.writing = _Turn(self._file)
+        self.writers = engine.execution_options(uploads="write")
+        self.file = None if url.database in {None, "", ":memory:"} else url.database
+        self.writing = _Turn(self.file)
         #: The connection of whoever has the turn: to take one from the pool costs as much as a statement.
-        self._writer: Connection | None = None
+        self.kept: Connection | None = None
 
     def __str__(self) -> str:
-        return self._file or super().__str__()
+        return self.file or super().__str__()
 
     @contextlib.contextmanager
     def write(self, *, final: bool = False) -> Iterator[Connection]:
-        with self.writing.taken() as alone:
-            if alone and self._file:
-                with self._keeping() as connection, connection.begin():
-                    yield connection
-            else:
-                with self._writers.begin() as connection:
-                    yield connection
-        if final and self.durable and self._file:
-            self._sync(self._file)
-
-    @contextlib.contextmanager
-    def _keeping(self) -> Iterator[Connection]:
-        connection, self._writer = self._writer or self._writers.connect(), None
-        try:
+        with _Writing(self) as connection, connection.begin():
             yield connection
-        except BaseException:
-            connection.close()
-            raise
-        self._writer = connection
+        if final:
+            self.settle()
 
-    @staticmethod
-    def _sync(file: str) -> None:
-        """Wait until what was committed survives a power cut.
+    def change_each(
+        self, statement: Prepared, rows: Sequence[Mapping[str, Any]], *, final: bool = False
+    ) -> bool:
+        values = [statement.values(row) for row in rows]
+        with _Writing(self) as connection:
+            # By the driver: Core takes longer for an empty transaction than SQLite for ten rows.
+            changed = _change_each(connection.connection.driver_connection, statement.sql, values)
+        if final:
+            self.settle()
+        return changed
 
-        After the turn: SQLite's own way (``synchronous=FULL``) has all other writers wait for the disk too, and the
-        disk for one of them after the other. What is no longer in the log was synced when it left it
-        (sqlite.org/wal.html, 3.2).
-        """
+    def settle(self) -> None:
+        # After the turn: SQLite's own way (synchronous=FULL) has all other writers wait for the disk too, and the
+        # disk for one of them after the other. What is no longer in the log was synced when it left it
+        # (sqlite.org/wal.html, 3.2).
+        if not self.durable or self.file is None:
+            return
         try:
             with contextlib.suppress(FileNotFoundError):
                 # SQLite follows links before it names its log.
-                fd = os.open(f"{os.path.realpath(file)}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                fd = os.open(f"{os.path.realpath(self.file)}-wal", os.O_RDONLY | os.O_CLOEXEC)
                 try:
                     os.fdatasync(fd)
                 finally:
@@ -110,13 +104,13 @@ class SQLite(Database):
         return insert(table)
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self.kept is not None:
+            self.kept.close()
+            self.kept = None
         super().close()
 
     def check(self) -> None:
-        if self._file and not Path(self._file).exists():
+        if self.file and not Path(self.file).exists():
             # What is open still answers, and what it takes would be gone with this process.
             raise SQLAlchemyError("the file of the database is gone")
         super().check()
@@ -136,25 +130,56 @@ class _Turn:
         self._folder = os.path.dirname(file) if file else None
         self._fd = -1
 
-    @contextlib.contextmanager
-    def taken(self) -> Iterator[bool]:
-        """Wait for the turn; whether no other thread has it."""
+    def take(self) -> bool:
+        """Wait for the turn; whether no other thread has it. Who has it must :meth:`leave` it."""
         if not self._thread.acquire(timeout=database.BUSY_TIMEOUT):
-            yield False
-            return
+            return False
+        with contextlib.suppress(OSError):
+            if self._folder and self._fd < 0:
+                # The folder: closing a descriptor of the database itself would drop SQLite's locks.
+                self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            if self._fd >= 0:
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+        return True
+
+    def leave(self) -> None:
+        """Let the next one write."""
+        with contextlib.suppress(OSError):
+            if self._fd >= 0:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self._thread.release()
+
+
+class _Writing:
+    """A turn and its connection, which is in no transaction yet. No generator: those cost as much as a statement."""
+
+    def __init__(self, sqlite: SQLite) -> None:
+        self._sqlite = sqlite
+
+    def __enter__(self) -> Connection:
+        sqlite = self._sqlite
+        self._alone = sqlite.writing.take()
+        kept = None
+        if self._alone:
+            kept, sqlite.kept = sqlite.kept, None
         try:
-            with contextlib.suppress(OSError):
-                if self._folder and self._fd < 0:
-                    # The folder: closing a descriptor of the database itself would drop SQLite's locks.
-                    self._fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                if self._fd >= 0:
-                    fcntl.flock(self._fd, fcntl.LOCK_EX)
-            yield True
+            self._connection = kept or sqlite.writers.connect()
+        except BaseException:
+            if self._alone:
+                sqlite.writing.leave()
+            raise
+        return self._connection
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        try:
+            if self._alone and failure is None and self._sqlite.file:
+                self._sqlite.kept = self._connection
+            else:
+                # To the pool, which rolls back.
+                self._connection.close()
         finally:
-            with contextlib.suppress(OSError):
-                if self._fd >= 0:
-                    fcntl.flock(self._fd, fcntl.LOCK_UN)
-            self._thread.release()
+            if self._alone:
+                self._sqlite.writing.leave()
 
 
 def _connected(connection: Any, _: Any) -> None:
@@ -172,6 +197,18 @@ def _begin(connection: Connection) -> None:
         connection.connection.cursor().execute("BEGIN IMMEDIATE" if writes else "BEGIN")
     except sqlite3.Error as error:
         raise OperationalError("BEGIN", None, error) from error
+
+
+def _change_each(connection: Any, sql: str, rows: list[Any]) -> bool:
+    """A transaction of its own that does nothing unless each of ``rows`` changes one of the table."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        changed: bool = connection.executemany(sql, rows).rowcount == len(rows)
+        connection.execute("COMMIT" if changed else "ROLLBACK")
+    except sqlite3.Error as error:
+        # Whoever gives the connection back rolls back.
+        raise OperationalError(sql, None, error) from error
+    return changed
 
 
 def _use_wal(connection: sqlite3.Connection) -> bool:

@@ -121,9 +121,10 @@ class StagedFile:
 
     def write(self, data: bytes) -> int:
         """Append ``data``, all of it."""
-        fd, rest = self.fileno(), memoryview(data)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
+        fd = self.fileno()
+        written = os.write(fd, data)
+        while written < len(data):
+            written += os.write(fd, memoryview(data)[written:])
         self.size += len(data)
         if self._digest is not None:
             self._digest.update(data)

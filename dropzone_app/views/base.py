@@ -87,6 +87,8 @@ _OURS: dict[str, Any] = {"icon_of": _icon_of, "icons": icons, "word": _word, "si
 
 def tell(signal: NamedSignal, **facts: Any) -> None:
     """Send a signal; a listener's failure changes nothing of what happened."""
+    if not signal.receivers:
+        return
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     for listener in signal.receivers_for(app):
         try:

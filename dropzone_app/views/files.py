@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -49,7 +50,13 @@ def file_fields(record: Record, root: str = "") -> dict[str, Any]:
 
 def iso_time(microseconds: int) -> str:
     """A time of the records, as ISO 8601 in UTC."""
-    time = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+    return _iso_time(microseconds // 1000)
+
+
+# All files of a batch were made in the same millisecond.
+@lru_cache(16)
+def _iso_time(milliseconds: int) -> str:
+    time = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
