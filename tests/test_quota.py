@@ -19,6 +19,7 @@ from dropzone_app import Rejected, SettingError, UploadSet
 from dropzone_app.chunked import ChunkedUploads
 from dropzone_app.intake.chunks import Chunk
 from dropzone_app.records import Records, upgrading
+from dropzone_app.records.unfinished import UnfinishedUploads
 from dropzone_app.uploads import Site
 
 # Each runs on each database.
@@ -213,6 +214,29 @@ def test_a_commit_that_fails_gives_back_what_it_took_and_an_upload_keeps_its_pla
     assert used(visitor) == [(100, 1)]
     assert chunk(visitor, 1, size=100, of=50).status_code == 201
     assert used(visitor) == [(100, 1)]
+
+
+def test_what_a_dead_process_had_reserved_is_given_back(
+    visit: Callable[..., Visitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    visitor = visit(UPLOADS_QUOTA=200)
+    chunk(visitor, 0, size=90, of=50)
+    with monkeypatch.context() as dying:
+        dying.setattr(Records, "store", die)
+        # Nobody is there to take it back.
+        dying.setattr(Site, "undo", lambda *_: None)
+        dying.setattr(UnfinishedUploads, "reopen", lambda *_: None)
+        for send in (lambda: visitor.upload(text_of(30)), lambda: chunk(visitor, 1, size=90, of=50)):
+            with pytest.raises(SystemExit):
+                send()
+    assert used(visitor) == [(120, 2)]
+    for module in ("records", "unfinished"):
+        monkeypatch.setattr(f"dropzone_app.records.{module}.is_alive", lambda *_: False)
+    again = visit(UPLOADS_QUOTA=200)
+    assert used(again) == [(90, 1)]
 
 
 def test_two_workers_never_exceed_it_together(visit: Callable[..., Visitor], tmp_path: Path) -> None:
