@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from flask_wtf.csrf import validate_csrf
 from itsdangerous.timed import TimestampSigner
 from webclient import PNG, CountingInput, Visitor, assert_refused, encode, stored_names, visiting
+
+from dropzone_app import security
 
 MISSING = "The CSRF token is missing; reload the page and try again."
 EXPIRED = "The CSRF token has expired; reload the page and try again."
@@ -85,6 +88,27 @@ def test_a_token_of_another_session_is_refused(visitor: Visitor) -> None:
     assert_refused(visitor.post(BODY, headers={"X-CSRFToken": token}), 400, NO_SESSION)
     visitor.token()
     assert_refused(visitor.post(BODY, headers={"X-CSRFToken": token}), 400, INVALID)
+
+
+def test_a_good_token_is_looked_at_once_for_requests_that_come_together(
+    visit: Callable[..., Visitor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(security.time, "time", lambda: 1_000_000.0)
+    monkeypatch.setattr(security, "validate_csrf", lambda token: looks.append(token) or validate_csrf(token))
+    visitor, other = visit(), visit()
+    token = visitor.token()
+    for _ in range(3):
+        assert visitor.post(BODY, headers={"X-CSRFToken": token}).status_code == 201
+    assert looks == [token]
+    other.token()
+    assert_refused(other.post(BODY, headers={"X-CSRFToken": token}), 400, INVALID)
+    assert_refused(visitor.post(BODY, headers={"X-CSRFToken": token[:-1]}), 400, INVALID)
+    assert_refused(visitor.post(BODY, headers={"X-CSRFToken": token[:-1]}), 400, INVALID)
+    assert looks[1:] == [token, token[:-1], token[:-1]], "a bad one is looked at each time"
+    monkeypatch.setattr(security.time, "time", lambda: 1_000_000.0 + 5)
+    assert visitor.post(BODY, headers={"X-CSRFToken": token}).status_code == 201
+    assert len(looks) == 5
 
 
 def test_a_token_lives_an_hour(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,13 +39,13 @@ def upload(name: str | None = None) -> BaseResponse:
 
 def chunk_opener(upload_set: UploadSet) -> Callable[[Mapping[str, str], str, str], ReceivedChunk]:
     """What the parser asks where the bytes of a chunk go."""
-    uploads = ChunkedUploads(site(), upload_set, owner())
 
     def open_chunk(fields: Mapping[str, str], key: str, filename: str) -> ReceivedChunk:
+        who = owner()
         if security.is_first_visit():
             # Each chunk that left with it would begin a file of its own, and none would ever be complete.
             raise Rejected.because("chunk_without_session")
-        return uploads.open(fields, key, filename)
+        return ChunkedUploads(site(), upload_set, who).open(fields, key, filename)
 
     return open_chunk
 
