@@ -17,8 +17,10 @@ import { Windowed } from "./windowed.js";
 const PICTURE = /^image\/(jpeg|png|gif|webp|avif|bmp)$/;
 const SMALL_PICTURE = 2_000_000;
 const CLOCK_MS = 30_000;
-/** What is stored meanwhile comes to the list together. */
+/** What is stored comes to the list together, */
 const GATHER_MS = 400;
+/** and so often at most: each time costs a window full of rows, and their thumbnails, which the server makes beside uploads. */
+const EVERY_MS = 1500;
 const TRIES = 8;
 
 /** "Your files": what the server listed, brought to life, and what was stored since, put on top. */
@@ -47,7 +49,7 @@ export class Files {
     this.items = [];
     /** @type {StoredFile[]} */
     this.arrived = [];
-    this.gathered = 0;
+    this.gathered = -Infinity;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.drawing = undefined;
     this.windowed = new Windowed(this.list, (/** @type {Item} */ item) => this.rowOf(item));
@@ -116,9 +118,9 @@ export class Files {
     this.drawSoon();
   }
 
-  /** The first at once; where more follow, they come together: each time costs a window full of rows. */
   drawSoon() {
-    this.drawing ??= setTimeout(() => this.gather(), Math.max(0, this.gathered + GATHER_MS - performance.now()));
+    const wait = Math.max(GATHER_MS, this.gathered + EVERY_MS - performance.now());
+    this.drawing ??= setTimeout(() => this.gather(), wait);
   }
 
   gather() {

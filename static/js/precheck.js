@@ -16,6 +16,8 @@
 const MOST = 1000;
 /** Sending fewer bytes takes no longer than the question. */
 const WORTH_BYTES = 1_000_000;
+/** Not to be kept waiting for others. */
+const FULL_BYTES = 16_000_000;
 
 /**
  * The place before the packer: the server is asked about each slice of files before any of its bytes leave. Not
@@ -42,6 +44,7 @@ export class Precheck {
     this.known = 0;
     this.closed = false;
     this.running = false;
+    this.enough = few;
   }
 
   /** @param {Entry} entry */
@@ -50,7 +53,7 @@ export class Precheck {
     this.waiting.add(entry);
     this.count(entry, 1);
     this.closed = false;
-    if (this.worth()) this.run();
+    if (this.ripe()) this.run();
   }
 
   /** @param {Entry} entry */
@@ -77,10 +80,16 @@ export class Precheck {
     return this.waiting.size > this.few || this.bytes > WORTH_BYTES || this.known > 0;
   }
 
+  /** Whether there is enough to ask about while more is still being added: each time more, for a question takes its while. */
+  ripe() {
+    return this.waiting.size > this.enough || this.bytes > FULL_BYTES;
+  }
+
   async run() {
     if (this.running) return;
     this.running = true;
-    while (this.waiting.size > 0 && (this.closed || this.worth())) {
+    while (this.waiting.size > 0 && (this.closed || this.ripe())) {
+      this.enough = Math.min(2 * this.enough, this.most);
       const worth = this.worth();
       const slice = [];
       for (const entry of this.waiting) {
@@ -95,6 +104,8 @@ export class Precheck {
       }
     }
     this.running = false;
-    if (this.closed) this.passed();
+    if (!this.closed) return;
+    this.enough = this.few;
+    this.passed();
   }
 }
