@@ -131,7 +131,7 @@ def test_only_pictures_near_the_window_are_asked_for_and_nothing_moves_when_they
     expect(items(page).first.locator("img")).to_have_js_property("naturalWidth", 256)
     assert 0 < len(set(asked)) < 50
     items(page).last.scroll_into_view_if_needed()
-    expect(items(page).last.locator("img")).to_have_js_property("naturalWidth", 256, timeout=30_000)
+    expect(items(page).last.locator("img")).to_have_js_property("naturalWidth", 256, timeout=120_000)
     assert page.evaluate("window.shifts") == 0
 
 
