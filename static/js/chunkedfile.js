@@ -67,6 +67,8 @@ export class ChunkedFile {
     /** Null where nobody can tell, undefined before it is known. @type {string | null | undefined} */
     this.sha256 = undefined;
     this.begun = false;
+    /** Whether the server is asked what it has before more is sent. */
+    this.asked = false;
     /** How often a chunk was refused that may pass another time. @type {Map<number, number>} */
     this.refusals = new Map();
     this.chunkSize = chunkSize;

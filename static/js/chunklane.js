@@ -48,6 +48,7 @@ export class ChunkLane {
   put(entry, state) {
     const file = this.files.get(entry) ?? this.begin(entry);
     if (state) file.learn(state);
+    file.asked = false;
     if (file.resumed) this.advanced(file);
     this.queue.pump();
   }
@@ -98,7 +99,7 @@ export class ChunkLane {
    */
   take() {
     for (const file of this.files.values()) {
-      if (isOpen(file.entry) && !file.entry.paused && file.next() !== null) return () => this.send(file);
+      if (!file.asked && !file.entry.paused && file.next() !== null) return () => this.send(file);
     }
     return null;
   }
@@ -134,6 +135,7 @@ export class ChunkLane {
       if (file.missing.size > 0) return;
       // Another request, or another page, has some of it on its way.
       this.rest(file);
+      file.asked = true;
       this.queue.againLater(entry);
       return;
     }
@@ -145,11 +147,11 @@ export class ChunkLane {
     // The others are on their way, and this one goes again with them.
     if (course === "busy" || (REPEATABLE.has(answer.code) && file.mayRepeat(index, MOST_TRIES))) return;
     this.rest(file);
+    file.asked = true;
     if (this.shrinks(file.chunkSize, answer)) this.beginAnew(entry);
     else if (answer.code === "chunk_changed" && this.startsOver(entry)) return;
     else if (UNAWARE.has(answer.code) && (entry.lost += 1) < MOST_TRIES) this.queue.again(entry);
     else await this.queue.answered([entry], answer);
-    if (!isOpen(entry)) this.drop(entry);
   }
 
   /**

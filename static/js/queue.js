@@ -795,6 +795,7 @@ export class Queue {
   settle(entry, verdict) {
     const { dropzone } = this;
     const { file } = entry;
+    this.chunks.drop(entry);
     if (verdict.state === "stored") {
       file.status = "success";
       this.change(entry, "stored");
@@ -857,7 +858,10 @@ export class Queue {
    */
   async delete({ uuid }) {
     this.begun.forget(uuid);
-    const url = `${this.options.uploadsUrl}/${encodeURIComponent(uuid)}`;
+    const { uploadsUrl } = this.options;
+    // Whoever made the zone has not said where; the server sweeps it away in time.
+    if (!uploadsUrl) return "";
+    const url = `${uploadsUrl}/${encodeURIComponent(uuid)}`;
     for (let tries = 1; ; tries += 1) {
       const answer = await this.transport.request({ method: "DELETE", url, timeout: 30_000 });
       // Gone already is what was wanted.

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 import pytest
 from browser.samples import png, until, write
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from support import LiveServer
 
 
@@ -87,3 +87,32 @@ def test_what_is_missing_is_said_to_the_programmer(scripted: Page) -> None:
       }
     }""")
     assert said == "BatchUploader: there is no element #nowhere"
+
+
+def test_an_address_and_a_size_are_enough_for_chunks_over_a_lost_connection(
+    scripted: Page, tmp_path: Path
+) -> None:
+    [big] = write(tmp_path, {"big.txt": b"a line of it\n" * 20_000})
+    scripted.evaluate("""() => {
+      const zone = document.body.appendChild(Object.assign(document.createElement("div"), { id: "three" }));
+      window.three = new BatchUploader(zone, { url: two.options.url, chunkSize: 50_000 });
+      window.sent = [];
+      three.dropzone.on("sending", (file, xhr, body) => window.sent.push(body.get("dzchunkindex")));
+    }""")
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        if len(scripted.evaluate("window.sent")) >= 4 and not lost:
+            lost.append(route.request.url)
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    scripted.route("**/upload/notes", lose)
+    choose(scripted, "three", big)
+    until(scripted, "three.counts.stored === 1")
+    assert len(lost) == 1
+    assert 6 < len(scripted.evaluate("window.sent")) <= 6 + 3, "what was there was sent again"
+    answer = scripted.request.get(urljoin(scripted.url, "/in/files"), headers={"Accept": "application/json"})
+    [file] = answer.json()["files"]
+    assert scripted.request.get(urljoin(scripted.url, file["url"])).body() == big.read_bytes()
