@@ -161,6 +161,15 @@ class Proxy:
 
         return self._add(act, **which)
 
+    def block(self, until: threading.Event, **which: Any) -> Rule:
+        """Take nothing of the request, and reset its connection when `until` is set."""
+
+        def act(handler: _Handler) -> None:
+            until.wait(60)
+            handler.reset()
+
+        return self._add(act, **which)
+
     def slow(self, bytes_per_second: int, **which: Any) -> Rule:
         """Take the body at this pace."""
 
