@@ -1,6 +1,8 @@
 """A PDF is called inert only where nothing in it acts, and then it is shown in place."""
 
 import random
+import re
+import struct
 import tempfile
 import zlib
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 from core import site_of
 from corpus import formats
-from corpus.pdfs import file, live, opening, packed
+from corpus.pdfs import file, live, opening, packed, predicted, script
 from webclient import Visitor, host_visitor
 
 from dropzone_app import UploadSet
@@ -147,6 +149,59 @@ def test_a_dictionary_that_began_before_it_seems_to_is_not_trusted(before: bytes
     assert is_inert(packed(opening(OPENING_VIEW), before=before.replace(b"DecodeParms", b"Other")))
 
 
+def hexadecimal(data: bytes) -> bytes:
+    """Deflated without packing, with the data as digits in hexadecimal, and none before them."""
+    digits = data.hex().encode() + b">"
+    while set(sizes := struct.pack("<HH", len(digits), len(digits) ^ 0xFFFF)) & set(
+        b"0123456789abcdefABCDEF>"
+    ):
+        digits += b" "
+    return b"x\1\1" + sizes + digits + zlib.adler32(digits).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("keys", "pack"),
+    [
+        (b"/DP<</Predictor 15/Columns 1>>", predicted),
+        (b"/DP 9 0 R", predicted),
+        (b"/F/ASCIIHexDecode", hexadecimal),
+        (b"/F /AHx", hexadecimal),
+        (b"/F[/AHx]", hexadecimal),
+        (b"/F[ 9 0 R ]", hexadecimal),
+        (b"/F 9 0 R", hexadecimal),
+        (b"/F +9%\n0 R", hexadecimal),
+        (b"/F%\n/AHx", hexadecimal),
+        (b"/F%a\r\n%b\n/AHx", hexadecimal),
+        (b"/F%" + 500 * b"a" + b"\n/AHx", hexadecimal),
+        (b"/F%" + 499 * b"a" + b"\n [/AHx]", hexadecimal),
+        (b"/F%\n" + 100 * b" " + b"/AHx", hexadecimal),
+        (b"/F 9" + 100 * b" " + b"0 R", hexadecimal),
+        (b"/F/#41Hx", hexadecimal),
+        (b"/#46/AHx", hexadecimal),
+    ],
+)
+def test_short_keys_of_a_dictionary_that_began_before_are_found(keys: bytes, pack: object) -> None:
+    for end in (b"", b"endobj"):
+        before = b"4 0 obj\n<<%b/X\n%b\n" % (keys, end)
+        assert not is_inert(packed(opening(script(ALERT)), before=before, pack=pack))
+
+
+@pytest.mark.parametrize(
+    "keys", [b"/F 4", b"/F 4/H/I", b"/F(a.pdf)", b"/F <feff>", b"/F<</F(a)>>", b"/F/Name"]
+)
+def test_flags_and_names_of_files_are_no_filters(keys: bytes) -> None:
+    assert is_inert(packed(opening(OPENING_VIEW), behind=[b"<<%b>>" % keys]))
+
+
+def test_a_stream_is_an_object_stream_also_where_its_numbers_stand_elsewhere() -> None:
+    acts = opening(script(ALERT))
+    (first,) = re.findall(rb"/First ([0-9]+)", packed(acts))
+    for before in (b"", b"4 0 obj\n<</First 5 0 R/X\n"):
+        indirect = packed(acts, before=before, behind=[first])
+        indirect = indirect.replace(b"/Type/ObjStm", b"").replace(b"/First " + first, b"/First 5 0 R")
+        assert not is_inert(indirect)
+
+
 def test_a_stream_is_an_object_stream_also_by_what_another_object_says() -> None:
     typed = packed(opening(OPENING_VIEW), behind=[b"/ObjStm"])
     assert not is_inert(typed)
@@ -162,7 +217,9 @@ def test_a_name_is_found_wherever_it_lies_in_a_large_file() -> None:
 
 
 def test_random_bytes_such_as_pictures_have_are_no_names() -> None:
-    assert is_inert(random.Random(1).randbytes(5_000_000))
+    picture = random.Random(1).randbytes(5_000_000)
+    assert is_inert(picture)
+    assert is_inert(packed(opening(OPENING_VIEW)) + picture)
 
 
 def test_what_would_grow_or_last_without_end_is_given_up() -> None:
@@ -175,6 +232,7 @@ def test_what_would_grow_or_last_without_end_is_given_up() -> None:
     assert not is_inert(good + b"/DecodeParms" + b"<<" * 40_000)
     assert not is_inert(good + (b"(" + b"/DecodeParms " * 2000 + b")>>") * 2)
     assert not is_inert(b"/a#41" * (pdf._ESCAPED + 1))
+    assert not is_inert(b"/F%" * (pdf._SHORTS + 1) + b"\n)")
     with tempfile.TemporaryFile() as large:
         large.truncate(pdf._LARGEST + 1)
         assert not pdf.is_inert(large)

@@ -23,8 +23,10 @@ _PIECE, _OVERLAP = 1 << 20, 128
 _INFLATED, _STREAMS = 16 << 20, 10_000
 # Names with a ``#``, and keys that tell how a stream is packed; bytes that are read behind such a key, and all of them.
 _ESCAPED, _KEYS, _AHEAD, _AHEAD_OF_ALL = 50_000, 50_000, 64 << 10, 8 << 20
+# Keys that may be short ones: each costs a look at some hundred bytes.
+_SHORTS = 500_000
 
-_ACTS, _STREAM, _FIRST, _PARAMETERS = range(4)
+_ACTS, _STREAM, _FIRST, _PARAMETERS, _SHORT = range(5)
 _NAMES: dict[bytes, int] = {
     # Actions that do more than turn a page or name an address, and what holds them.
     **dict.fromkeys((b"JS", b"JavaScript", b"AA", b"Launch", b"SubmitForm", b"ImportData"), _ACTS),
@@ -34,6 +36,9 @@ _NAMES: dict[bytes, int] = {
     b"ObjStm": _STREAM,
     b"First": _FIRST,
     b"DecodeParms": _PARAMETERS,
+    # Short forms of that and of Filter (8.9.7), which pdf.js knows for all streams, and believes first.
+    b"DP": _PARAMETERS,
+    b"F": _SHORT,
 }
 _BLANK = rb"[\0\t\n\f\r ]"
 # To PDFium the last two are blanks.
@@ -46,7 +51,16 @@ _NAME = re.compile(
 _ESCAPE = re.compile(rb"#([0-9A-Fa-f]{2})")
 # Of all actions, viewers do only scripts and these unasked when they open a file: most turn a page, one prints.
 _TURNS_PAGE = re.compile(rb"~*+/N~*+/(?!Print)[A-Za-z]++~*+>>".replace(b"~", _BLANK))
-#: As outlines have it; in an object stream it is a number.
+# Behind a key that may be short for Filter: a name of one, a list, or the number of an object, and not a file's string
+# or flags. A comment may stand between; what is longer than anybody writes is not read, but taken for one of these.
+_VALUE = rb"(?:/[ABCDFJLR#]|\[~{0,99}+[/%%0-9+.%b-]|[0-9Ee+.-]{1,99}+~{0,99}+[0-9Ee+.%%%b-])" % (
+    *(b"\0\t\n\f\r ",) * 2,
+)
+_FILTER = re.compile(
+    rb"~*+(?:%b|%%[^\r\n]{500}|%%[^\r\n]*+[\r\n]~{0,99}+(?:%b|%%|~))".replace(b"~", _BLANK)
+    % (_VALUE.replace(b"~", _BLANK), _VALUE.replace(b"~", _BLANK))
+)
+#: As outlines have it; in an object stream it is a number, but to pdf.js that may stand elsewhere.
 _FIRST_ITEM = re.compile(rb"%b++[0-9]++%b++[0-9]++%b++R%b" % (_BLANK, _BLANK, _BLANK, _END))
 #: The dictionary of an object stream in which nothing can deceive, up to its data.
 _PLAIN_STREAM = re.compile(
@@ -91,21 +105,27 @@ def _object_streams(data: mmap.mmap) -> Iterator[bytearray]:
     """What is in the object streams. _Doubt where something outside of them acts, or that is not all there is."""
     streams: dict[int, int] = {}
     parameters: set[int] = set()
+    items: set[int] = set()
+    short = _SHORTS
     for kind, name in _marks(data):
-        if kind == _PARAMETERS:
+        if kind == _SHORT:
+            short -= 1
+            if _FILTER.match(data, name.end()):
+                parameters.add(name.end())
+        elif kind == _PARAMETERS:
             parameters.add(name.end())
-        elif kind == _STREAM or not _FIRST_ITEM.match(data, name.end()):
+        elif kind == _FIRST and _FIRST_ITEM.match(data, name.end()):
+            items.add(name.end())
+        else:
             end, start = _plain_stream(data, name.start())
             streams[end] = start
-        if len(streams) > _STREAMS or len(parameters) > _KEYS:
+        if len(streams) > _STREAMS or len(parameters) + len(items) > _KEYS or short < 0:
             raise _Doubt
-    if not streams:
-        return
     ahead = _AHEAD_OF_ALL
-    for at in parameters:
+    for at in items | parameters if streams else items:
         end = _end_of_dictionary(data, at)
         ahead -= end - at
-        if end in streams or ahead < 0:
+        if ahead < 0 or end in streams or (at in items and _DATA.match(data, end)):
             raise _Doubt
     left = _INFLATED
     for start in streams.values():
