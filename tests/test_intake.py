@@ -268,6 +268,8 @@ ONE = file_part("file[0]", "a.txt", b"x")
         (form_body(file_part("file[0]", "a.txt", b"x", "Content-Length: 2")), "malformed"),
         (form_body(file_part("file[0]", "a.txt", b"xyz", "Content-Length: 2")), "malformed"),
         (form_body(file_part("file[0]", "a.txt", b"x", "Content-Length: -1")), "malformed"),
+        (form_body(file_part("file[0]", "a\nb.txt", b"x")), "malformed"),
+        (form_body(file_part("file[0]", "a.txt", b"x", "X: a\rb")), "malformed"),
         (form_body(file_part("file[0]", "a.txt", b"x", "X: " + "y" * 9000)), "malformed"),
         (form_body(file_part("file[0]", "a.txt", b"x", *["X: y"] * 20)), "malformed"),
         (form_body(file_part("file[0]", "x" * 9000 + ".txt", b"x")), "malformed"),

@@ -253,7 +253,7 @@ class _PartParser(FormDataParser):
         key = _utf8(segment.name)
         if not self._field_name.fullmatch(key):
             if self._intake.leave_others:
-                return OtherFile(key=key, filename=sent, headers=Headers(segment.headerlist))
+                return OtherFile(key=key, filename=sent, headers=_headers(segment))
             raise Rejected.because("wrong_field", field=shown(key), name=self._intake.settings.field)
         if is_chunk(beside):
             if self._intake.open_chunk:
@@ -263,7 +263,7 @@ class _PartParser(FormDataParser):
                 return self._intake.open_chunk(beside, key, sent)
             if self._intake.leave_others:
                 # Whose chunk it is, is not known yet; it is copied once it is received.
-                return OtherFile(key=key, filename=sent, headers=Headers(segment.headerlist))
+                return OtherFile(key=key, filename=sent, headers=_headers(segment))
         rules = self._intake.rules
         if rules.max_files and self._received >= rules.max_files:
             raise Rejected.because("too_many_files", limit=rules.max_files)
@@ -275,7 +275,7 @@ class _PartParser(FormDataParser):
             self._intake.storage,
             key=key,
             filename=sent,
-            headers=Headers(segment.headerlist),
+            headers=_headers(segment),
         )
 
 
@@ -309,6 +309,14 @@ class _Field:
             return self._value.decode()
         except UnicodeDecodeError as error:
             raise Rejected.because("malformed") from error
+
+
+def _headers(segment: MultipartSegment) -> Headers:
+    try:
+        return Headers(segment.headerlist)
+    except ValueError as error:
+        # Half of a line's end stands in one.
+        raise Rejected.because("malformed") from error
 
 
 def _filename(segment: MultipartSegment) -> str | None:
