@@ -74,9 +74,7 @@ class Studio:
         touch = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2} if width < 500 else {}
         context = self.browser.new_context(
             color_scheme=scheme,  # type: ignore[arg-type]
-            viewport={"width": width, "height": SIZES[width]},
-            locale="en-GB",
-            **{**touch, **options},
+            **{"viewport": {"width": width, "height": SIZES[width]}, "locale": "en-GB", **touch, **options},
         )
         page = context.new_page()
         page.goto(url or self.server.url)
@@ -209,10 +207,26 @@ def everything(studio: Studio) -> None:
             page.get_by_role("button", name="Upload", exact=True).click()
             page.wait_for_url("**/batches/*")
             shoot(page, f"no-script-result-light-{width}")
-    with studio.page("light", 768, forced_colors="active") as page:
-        studio.mixed(page)
-        samples.row(page, "map.png").locator(".dz-image").focus()
-        shoot(page, "forced-colours-768")
+    for_everyone(studio)
+
+
+def for_everyone(studio: Studio) -> None:
+    """The same drop in another language, in few colours, from right to left, and at 200 %."""
+    small = {"viewport": {"width": 640, "height": 500}, "device_scale_factor": 2}
+    for name, width, options in (
+        ("forced-colours-768", 768, {"forced_colors": "active"}),
+        ("chinese-1600", 1600, {"locale": "zh-CN"}),
+        ("chinese-360", 360, {"locale": "zh-CN"}),
+        ("right-to-left-1600", 1600, {}),
+        ("right-to-left-360", 360, {}),
+        ("zoomed-640", 768, small),
+    ):
+        with studio.page("light", width, **options) as page:
+            if name.startswith("right-to-left"):
+                page.evaluate("document.documentElement.dir = 'rtl'")
+            studio.mixed(page)
+            samples.row(page, "map.png").locator(".dz-image").focus()
+            shoot(page, name)
 
 
 def main() -> None:

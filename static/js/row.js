@@ -85,6 +85,7 @@ export class Row {
     const [head, tail] = splitName(entry.name);
     this.thumb = make("div", "dz-image", icon(iconFor(entry.name, entry.file.type)));
     const name = make("span", "uploads-name", make("span", "uploads-name-head", head), tail);
+    name.dir = "auto";
     name.dataset.dzName = "";
     name.title = entry.path ? `${entry.path}/${entry.name}` : entry.name;
     this.size = make("span", "uploads-size");

@@ -71,6 +71,7 @@ export class Unfinished {
     const { filename, path, size, created } = upload;
     const [head, tail] = splitName(filename);
     const name = make("span", "uploads-name", make("span", "uploads-name-head", head), tail);
+    name.dir = "auto";
     name.title = path ? `${path}/${filename}` : filename;
     const sizes = word("sizes", { sent: humanSize(heldOf(upload)), total: humanSize(size) });
     const time = make("time", "", relativeTime(new Date(created), new Date()));
