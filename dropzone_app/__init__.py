@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -311,15 +312,20 @@ def _watch_later_set_up(app: Flask, blueprint: Blueprint, url_prefix: str | None
     """See at the first request, when all is set up, that nothing which came after us stands in our way."""
     app.extensions["csrf"].exempt(blueprint)
     seen = False
+    # Werkzeug makes rules with ast, and in CPython 3.11 two threads that do so at once fail.
+    turn = threading.Lock()
 
     @app.before_request
     def look() -> None:
         nonlocal seen
-        if not seen:
-            _refuse_taken_rules(app, blueprint, url_prefix)
-            # The host's own CSRFProtect, where it comes after us, does not know of us yet.
-            app.extensions["csrf"].exempt(blueprint)
-            seen = True
+        if seen:
+            return
+        with turn:
+            if not seen:
+                _refuse_taken_rules(app, blueprint, url_prefix)
+                # The host's own CSRFProtect, where it comes after us, does not know of us yet.
+                app.extensions["csrf"].exempt(blueprint)
+                seen = True
 
 
 def _refuse_taken_rules(app: Flask, blueprint: Blueprint, url_prefix: str | None) -> None:

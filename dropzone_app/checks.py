@@ -50,12 +50,15 @@ class Rules:
         """Whether a file with this extension may be one of the set."""
         return extension not in self.denied and (self.extensions is None or extension in self.extensions)
 
-    def _kinds(self, limit: int) -> Phrase:
+    def _kinds(self, limit: int, *, begins: bool = False) -> Phrase:
         if self.extensions is not None:
             return listed(names_of(self.extensions), limit) or Phrase("none")
         if self.denied:
-            return Phrase("files of every kind but {kinds}", kinds=listed(names_of(self.denied), LISTED))
-        return Phrase("files of every kind")
+            names = listed(names_of(self.denied), LISTED)
+            if begins:
+                return Phrase("Files of every kind but {kinds}", kinds=names)
+            return Phrase("files of every kind but {kinds}", kinds=names)
+        return Phrase("Files of every kind") if begins else Phrase("files of every kind")
 
     @property
     def max_form_parts(self) -> int:
@@ -78,7 +81,7 @@ class Rules:
     @property
     def sentence(self) -> Phrase:
         """What the zone says under itself: ``JPEG, PNG, GIF and 20 more kinds, up to 5 GB each.``"""
-        limits = {"kinds": self._kinds(3), "size": self.max_file_size}
+        limits = {"kinds": self._kinds(3, begins=True), "size": self.max_file_size}
         if self.max_files:
             return Phrase("{kinds}, up to {size} each, {n} at a time.", **limits, n=self.max_files)
         return Phrase("{kinds}, up to {size} each.", **limits)

@@ -64,7 +64,7 @@ TABLE: dict[str, tuple[dict[str, Any], Any, Any, Callable[[Zone], Any]]] = {
     "SERVE_LOCAL": (
         {},
         False,
-        ["/uploads-static/"] * 4,
+        ["/uploads-static/"] * 7,
         lambda zone: re.findall(r'(?:src|href)="(/[\w-]+/)[^"]*"', zone.text.partition("<div")[0]),
     ),
     "MAX_FILE_SIZE": ({}, 0.25, 262_144, lambda zone: zone.options["maxFileSize"]),
