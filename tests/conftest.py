@@ -149,7 +149,10 @@ def chromium_executable() -> str:
 @pytest.fixture(scope="session")
 def browser(chromium_executable: str) -> Iterator[Any]:
     """One Chromium for the whole run; pages come from `page` and `new_page`."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    # A busy machine is no fault of the page: these are the times after which a test gives up.
+    expect.set_options(timeout=30_000)
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=chromium_executable, args=CHROMIUM_FLAGS)
@@ -193,7 +196,7 @@ def new_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Callable[
     def start(**options: Any) -> Any:
         context = browser.new_context(**{"locale": "en-GB", **options})
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         context.add_init_script(
             "document.addEventListener('securitypolicyviolation', e => console.error("
             "`content security policy: ${e.effectiveDirective} forbids ${e.blockedURI} in ${e.sourceFile}`))"

@@ -112,7 +112,7 @@ class LiveServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -158,7 +158,7 @@ class LiveServer:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         # Orphans are not ours to wait for, but they hold the port and the database until they are gone.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while any(map(runs, pids)):
             assert time.monotonic() < deadline, "a killed server does not go away"
             time.sleep(0.01)

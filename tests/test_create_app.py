@@ -227,7 +227,7 @@ def test_processes_that_start_at_once_agree_on_one_key_and_one_database(folder: 
         assert process.stdin
         process.stdin.close()
         process.stdin = None
-    answers = [process.communicate(timeout=60) for process in processes]
+    answers = [process.communicate(timeout=180) for process in processes]
     assert [error for _, error in answers] == [""] * 6
     assert len({key for key, _ in answers}) == 1
     left = {path.name for path in (folder / "instance").iterdir()}

@@ -190,7 +190,7 @@ def counts(page: Page) -> dict[str, int]:
     return found
 
 
-def finished(page: Page, files: int, timeout: float = 15_000) -> dict[str, int]:
+def finished(page: Page, files: int, timeout: float = 60_000) -> dict[str, int]:
     """Wait until nothing of `files` is open any more, and return the counters."""
     expect(page.locator("[data-uploads-summary][data-state=done]")).to_be_visible(timeout=timeout)
     # What is seen may be a frame old.
@@ -200,7 +200,7 @@ def finished(page: Page, files: int, timeout: float = 15_000) -> dict[str, int]:
     return found
 
 
-def until(page: Page, condition: str, timeout: float = 20) -> None:
+def until(page: Page, condition: str, timeout: float = 60) -> None:
     """Wait until this expression is true in the page; its policy forbids Playwright's own way to do so."""
     deadline = time.monotonic() + timeout
     while not page.evaluate(condition):

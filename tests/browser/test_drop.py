@@ -184,6 +184,7 @@ def test_a_tap_opens_the_tooltip(new_page: Callable[..., Any], server: LiveServe
     expect(refused.get_by_role("tooltip")).to_be_visible()
 
 
+@pytest.mark.expect_console_errors("not served: 404")
 def test_a_picture_that_cannot_be_decoded_hides_no_text_of_the_server(
     upload_page: Page, tmp_path: Path
 ) -> None:

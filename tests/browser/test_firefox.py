@@ -32,7 +32,7 @@ class Firefox:
         """The value of an expression in the page, as JSON can carry it."""
         return self._driver.execute_script(f"return {expression}")
 
-    def until(self, condition: str, timeout: float = 30) -> None:
+    def until(self, condition: str, timeout: float = 90) -> None:
         """Wait until this expression is true in the page."""
         deadline = time.monotonic() + timeout
         while not self.evaluate(condition):

@@ -74,7 +74,7 @@ def test_a_server_killed_in_the_middle_of_500_files_and_started_again_has_each_o
         choose(page, *paths)
         until(page, "document.querySelector('.dropzone').batchUploader.counts.stored >= 50")
         server.kill()
-        expect(banner(page)).to_contain_text("The connection to the server is broken.", timeout=15_000)
+        expect(banner(page)).to_contain_text("The connection to the server is broken.", timeout=60_000)
         assert counts(page)["failed"] == 0
         server.start()
         assert finished(page, 500, timeout=90_000) | {"stored": 500} == counts(page)
@@ -117,7 +117,7 @@ def test_what_is_cut_again_and_again_fails_in_words_and_retry_stores_it_once(
 ) -> None:
     proxy.cut(times=float("inf"))
     drop(proxied, *files)
-    assert finished(proxied, 3, timeout=30_000)["failed"] == 3
+    assert finished(proxied, 3, timeout=60_000)["failed"] == 3
     said = row(proxied, "two.txt").locator("[data-dz-errormessage]").inner_text()
     assert said == "The connection broke. Retry; nothing is stored twice."
     expect(proxied.locator(".dz-success")).to_have_count(0)
@@ -393,7 +393,7 @@ def test_speed_and_time_are_told_while_it_lasts(proxied: Page, proxy: Proxy, tmp
     contents = {f"{n}.txt": bytes([65 + n]) * 1_900_000 for n in range(24)}
     choose(proxied, *write(tmp_path, contents))
     detail = proxied.locator("[data-uploads-summary-detail]")
-    expect(detail).to_contain_text("of 45.6 MB · ", timeout=15_000)
+    expect(detail).to_contain_text("of 45.6 MB · ", timeout=60_000)
     expect(detail).to_contain_text("/s · ")
     expect(detail).to_contain_text("left")
     assert finished(proxied, 24, timeout=60_000)["stored"] == 24

@@ -129,7 +129,7 @@ def test_a_file_that_changed_after_it_was_chosen_is_told_as_changed(
     until(upload_page, "document.querySelector('.dropzone').batchUploader.packer.size === 2")
     changed.write_bytes(b"it has become another file\n" * 40)
     upload_page.evaluate("document.querySelector('.dropzone').batchUploader.resume()")
-    assert finished(upload_page, 2, timeout=30_000) | {"stored": 1, "refused": 1} == counts(upload_page)
+    assert finished(upload_page, 2, timeout=60_000) | {"stored": 1, "refused": 1} == counts(upload_page)
     said = row(upload_page, "changed.txt").locator("[data-dz-errormessage]")
     expect(said).to_contain_text("it was changed since it was chosen")
     expect(row(upload_page, "changed.txt").get_by_role("button", name="Retry")).to_have_count(0)
