@@ -5,6 +5,7 @@ import http.client
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,12 +20,13 @@ _BLOCK = 64 * 1024
 
 @dataclass
 class Rule:
-    """What happens to the next `times` requests whose method and path fit; what it has met stands in `met`."""
+    """What happens to the next `times` requests that fit by method, path and length; how many it met is in `met`."""
 
     act: Callable[["_Handler"], None]
     method: str
     path: str
     times: float
+    lengths: range
     met: int = 0
 
 
@@ -191,16 +193,18 @@ class Proxy:
         method: str = "POST",
         path: str = UPLOADS,
         times: float = 1,
+        lengths: range = range(sys.maxsize),
     ) -> Rule:
-        rule = Rule(act, method, path, times)
+        rule = Rule(act, method, path, times, lengths)
         with self.lock:
             self._rules.append(rule)
         return rule
 
-    def rule_for(self, method: str, path: str) -> Rule | None:
+    def rule_for(self, method: str, path: str, length: int) -> Rule | None:
         with self.lock:
             for rule in self._rules:
-                if rule.method == method and re.fullmatch(rule.path, path) and rule.met < rule.times:
+                fits = rule.method == method and re.fullmatch(rule.path, path) and length in rule.lengths
+                if fits and rule.met < rule.times:
                     rule.met += 1
                     return rule
         return None
@@ -229,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.length = self.left = int(self.headers.get("Content-Length") or 0)
         path = urlsplit(self.path).path
         self.proxy.seen.append(Seen(self.command, path, self.length, self.headers))
-        rule = self.proxy.rule_for(self.command, path)
+        rule = self.proxy.rule_for(self.command, path, self.length)
         # Either side may go away at any time: that is what this proxy is for.
         with contextlib.suppress(ConnectionError):
             rule.act(self) if rule else self.forward()

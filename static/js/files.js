@@ -70,8 +70,8 @@ export class Files {
       this.arrive(/** @type {CustomEvent<{file: StoredFile}>} */ (event).detail.file);
     });
     document.addEventListener("batchuploader:deleted", (event) => {
-      const { id } = /** @type {CustomEvent<{file: StoredFile | null}>} */ (event).detail.file ?? {};
-      if (this.known.delete(id ?? "")) this.drawSoon();
+      const { file } = /** @type {CustomEvent<{file: StoredFile | null}>} */ (event).detail;
+      if (file) this.leave(file);
     });
     setInterval(() => this.drawTimes(this.list), CLOCK_MS);
   }
@@ -116,6 +116,12 @@ export class Files {
   arrive(file) {
     this.arrived.push(file);
     this.drawSoon();
+  }
+
+  /** @param {StoredFile} file which may have arrived a moment ago, and not stand in the list yet */
+  leave({ id }) {
+    this.arrived = this.arrived.filter((file) => file.id !== id);
+    if (this.known.delete(id)) this.drawSoon();
   }
 
   drawSoon() {
