@@ -151,7 +151,7 @@ export class ChunkLane {
     if (this.shrinks(file.chunkSize, answer)) this.beginAnew(entry);
     else if (answer.code === "chunk_changed" && this.startsOver(entry)) return;
     else if (UNAWARE.has(answer.code) && (entry.lost += 1) < MOST_TRIES) this.queue.again(entry);
-    else await this.queue.answered([entry], answer);
+    else await this.queue.answers.take([entry], answer);
   }
 
   /**

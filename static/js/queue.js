@@ -1,20 +1,20 @@
+import { Answers } from "./answers.js";
+import { BatchLane, MOST_PARTS } from "./batchlane.js";
 import { Begun } from "./begun.js";
 import { ChunkLane } from "./chunklane.js";
 import { CsrfToken } from "./csrf.js";
-import { sha256 } from "./digests.js";
 import { Line } from "./line.js";
 import { sentence } from "./messages.js";
 import { Memory } from "./memory.js";
 import { Meter } from "./meter.js";
-import { Packer } from "./packer.js";
 import { retryAfter } from "./patience.js";
 import { Precheck } from "./precheck.js";
+import { Question } from "./question.js";
 import { Receipts } from "./receipts.js";
-import { PackedRequest } from "./request.js";
 import { refusal } from "./rules.js";
 import { isOpen, Tally } from "./tally.js";
 import { Transport } from "./transport.js";
-import { courseOf, verdicts } from "./verdicts.js";
+import { verdicts } from "./verdicts.js";
 import { createWidget } from "./widget.js";
 
 /**
@@ -36,12 +36,6 @@ import { createWidget } from "./widget.js";
  */
 
 const QUIET_MS = 50;
-const MOST_PARTS = 50;
-const MOST_BYTES = 16_000_000;
-/** What a body may hold beside its files. */
-const OVERHEAD = 1_000_000;
-/** Requests with a file may be lost so often while the server is there; the last one holds nothing else. */
-const MOST_LOST = 3;
 /** Another request with the same file is just being stored; the server needs no longer for it. */
 const BUSY_FILE_MS = 2000;
 const DELETES_AT_ONCE = 4;
@@ -95,7 +89,10 @@ export class Queue {
       headers: options.dropzone?.headers,
     });
     this.receipts = new Receipts(options.filesUrl ?? "");
+    this.batches = new BatchLane(this);
     this.chunks = new ChunkLane(this);
+    this.answers = new Answers(this);
+    this.question = new Question(this);
     this.memory = new Memory(JSON.stringify([options.url, options.owner ?? ""]));
     addEventListener("storage", () => this.memory.keep());
     this.begun = new Begun(options, this.transport);
@@ -104,14 +101,13 @@ export class Queue {
       changed: () => this.view.line(),
       freed: () => this.pump(),
     });
-    this.packer = /** @type {Packer<Entry>} */ (new Packer(limitsOfRequest(options)));
     this.precheck = new Precheck({
       few: MOST_PARTS,
       most: options.maxFiles ?? undefined,
-      ask: (entries) => this.ask(entries),
+      ask: (entries) => this.question.ask(entries),
       tell: (entry, state) => this.announced(entry, state),
       passed: () => {
-        this.packer.close();
+        this.batches.packer.close();
         this.pump();
       },
     });
@@ -220,7 +216,7 @@ export class Queue {
     if (!entry || !isOpen(entry)) return;
     this.held.delete(entry);
     this.precheck.remove(entry);
-    this.packer.remove(entry);
+    this.batches.packer.remove(entry);
     file.status = "canceled";
     this.change(entry, "cancelled");
     this.dropzone.emit("canceled", file);
@@ -462,20 +458,6 @@ export class Queue {
     this.enqueue(entry);
   }
 
-  /**
-   * Puts files back that nobody has read, as they are.
-   *
-   * @param {Entry[]} entries
-   */
-  putBack(entries) {
-    for (const entry of entries) {
-      entry.current = 0;
-      this.waits(entry);
-      this.packer.add(entry);
-    }
-    this.packer.close();
-  }
-
   /** @param {Entry} entry */
   waits(entry) {
     entry.file.status = "queued";
@@ -494,56 +476,6 @@ export class Queue {
   }
 
   /**
-   * Asks what would become of files. Where there is no answer they are sent, and the upload itself tells.
-   *
-   * @param {Entry[]} entries
-   * @returns {Promise<Record<string, import("./precheck.js").State>>}
-   */
-  async ask(entries) {
-    const { checkUrl, digests } = this.options;
-    await this.line.whenOpen();
-    if (!checkUrl) return this.askEach(entries);
-    /** @type {Record<string, string>} */
-    const sums = digests ? await digestsOf(entries) : {};
-    const files = entries.map(({ uuid, file, size, path }) => ({
-      uuid,
-      filename: file.upload.filename,
-      size,
-      path: path || undefined,
-      sha256: sums[uuid],
-    }));
-    const answer = await this.transport.request({
-      method: "POST",
-      url: checkUrl,
-      type: "application/json",
-      build: () => JSON.stringify({ files }),
-      timeout: 10_000,
-    });
-    // Without this view of ours nobody need be asked again.
-    if (answer.status === 404 || answer.status === 405) this.options.checkUrl = undefined;
-    try {
-      return (answer.status === 200 && JSON.parse(answer.text).uploads) || {};
-    } catch {
-      return {};
-    }
-  }
-
-  /**
-   * A view of the host's own tells nothing before it is sent a file; of one that was begun in chunks, ours does.
-   *
-   * @param {Entry[]} entries
-   */
-  async askEach(entries) {
-    /** @type {Record<string, import("./precheck.js").State>} */
-    const states = {};
-    for (const { uuid } of entries.filter((entry) => entry.left && this.chunks.takes(entry))) {
-      const state = await this.begun.stateOf(uuid);
-      if (state) states[uuid] = state;
-    }
-    return states;
-  }
-
-  /**
    * @param {Entry} entry
    * @param {import("./precheck.js").State | undefined} state
    */
@@ -552,12 +484,7 @@ export class Queue {
     else if (state?.state === "refused") this.refusedBefore(entry, state);
     else if (state?.state === "receiving" && isWhole(state, entry)) this.againLater(entry);
     else if (this.chunks.takes(entry)) this.chunks.put(entry, state);
-    else {
-      // What broke a request twice is not given others to take along.
-      if (entry.lost >= MOST_LOST - 1) this.packer.alone(entry);
-      else this.packer.add(entry);
-      this.pump();
-    }
+    else this.batches.put(entry);
   }
 
   /**
@@ -604,43 +531,8 @@ export class Queue {
    * @returns {(() => Promise<void>) | null}
    */
   next() {
-    const chunk = () => this.chunks.take();
-    const batch = () => {
-      const entries = this.packer.take();
-      return entries && (() => this.send(entries));
-    };
-    return this.chunks.running * 2 < this.running ? (chunk() ?? batch()) : (batch() ?? chunk());
-  }
-
-  /**
-   * The way some files are sent: all in one request. A file that is sent otherwise needs a Sender of its own.
-   *
-   * @param {Entry[]} entries
-   */
-  senderOf(entries) {
-    return new PackedRequest(entries, this.transport, (xhr) => this.body(xhr, entries), {
-      advanced: (entry, fraction) => this.advance(entry, fraction),
-      progressed: () => this.view.counted(),
-      moved: (bytes) => this.meter.add(bytes),
-      sent: () => {
-        for (const entry of entries) {
-          this.advance(entry, 1);
-          if (isOpen(entry)) this.change(entry, "checking");
-        }
-      },
-    });
-  }
-
-  /** @param {Entry[]} entries */
-  async send(entries) {
-    const request = this.senderOf(entries);
-    for (const entry of entries) {
-      this.requests.set(entry, request);
-      this.leaves(entry);
-    }
-    const answer = await request.send();
-    for (const entry of entries) this.requests.delete(entry);
-    if (answer.kind !== "aborted") await this.answered(entries, answer);
+    const { batches, chunks } = this;
+    return chunks.running * 2 < this.running ? (chunks.take() ?? batches.take()) : (batches.take() ?? chunks.take());
   }
 
   /** @param {Entry} entry */
@@ -649,124 +541,6 @@ export class Queue {
     entry.file.status = "uploading";
     this.change(entry, "sending");
     this.dropzone.emit("processing", entry.file);
-  }
-
-  /**
-   * @param {Entry[]} entries of one request
-   * @param {Answer} answer
-   */
-  async answered(entries, answer) {
-    const open = entries.filter(isOpen);
-    const course = courseOf(answer, entries.length);
-    if (course === "lost" || course === "session") return this.lost(entries, answer, course);
-    this.line.went();
-    if (course === "halve") {
-      this.packer.halve(entries, ["too_many_parts", "too_many_fields"].includes(answer.code) || isSmall(entries));
-      this.putBack(open);
-      return;
-    }
-    if (entries.length === 1 && isOpen(entries[0]) && this.chunks.takesOver(entries[0], answer)) return;
-    if (course === "busy") this.line.busy(retryAfter(answer.retryAfter));
-    if (course === "full") this.line.full();
-    this.deal(entries, answer, course === "busy");
-  }
-
-  /**
-   * Nobody knows what became of a request, or somebody else has answered it.
-   *
-   * @param {Entry[]} entries
-   * @param {Answer} answer
-   * @param {"lost" | "session"} course
-   */
-  async lost(entries, answer, course) {
-    const readable = answer.kind === "network" ? await this.dropUnreadable(entries) : entries;
-    const open = readable.filter(isOpen);
-    // A broken file breaks its request; the others go again at once.
-    const pause = readable.length === entries.length && course === "lost";
-    const reached = pause || course === "session" ? await this.line.lost(pause) : "ok";
-    // Only requests that were lost for themselves count: a server that is away takes all with it.
-    if (reached === "ok" && (pause || course === "session")) {
-      for (const entry of open) entry.lost += 1;
-    }
-    const given = open.filter(({ lost }) => lost >= MOST_LOST);
-    const foreign = course === "session" && reached === "ok" && answer.status >= 200 && !answer.redirected && answer.status < 300;
-    const failed = foreign ? open : given;
-    for (const entry of open) if (!failed.includes(entry)) this.again(entry);
-    if (failed.length > 0) this.deal(failed, answer, false);
-  }
-
-  /**
-   * Gives each file its verdict.
-   *
-   * @param {Entry[]} entries
-   * @param {Answer} answer
-   * @param {boolean} busy those that the server had no time for go again
-   */
-  deal(entries, answer, busy) {
-    const parts = entries.map(({ uuid, name }, index) => ({ key: this.keyOf(index), uuid, name }));
-    /** @type {Entry[]} */
-    const back = [];
-    verdicts(answer, parts, this.options).forEach((verdict, index) => {
-      const entry = entries[index];
-      // A person may have cancelled it on the way.
-      if (!isOpen(entry)) {
-        if (verdict.state === "stored") this.clean(entry);
-      } else if (busy && verdict.state === "failed") back.push(entry);
-      else if (verdict.busy && (entry.lost += 1) < MOST_LOST) this.againLater(entry);
-      else if (verdict.altered) this.chunks.startsOver(entry) || this.judgeAltered(entry, verdict);
-      else this.settle(entry, verdict);
-    });
-    this.putBack(back);
-  }
-
-  /**
-   * A file that was changed or removed since it was chosen breaks the request just as a lost connection does.
-   *
-   * @param {Entry[]} entries of a request that broke
-   * @returns {Promise<Entry[]>} those that can be read
-   */
-  async dropUnreadable(entries) {
-    const read = await Promise.allSettled(entries.map(({ file }) => file.slice(0, 1).arrayBuffer()));
-    return entries.filter((entry, index) => {
-      const result = read[index];
-      if (result.status === "fulfilled") return true;
-      const code = result.reason?.name === "NotFoundError" ? "vanished" : "unreadable";
-      if (isOpen(entry)) this.settle(entry, { state: "refused", sentence: sentence(this.options, code) });
-      return false;
-    });
-  }
-
-  /**
-   * Either somebody on the way has altered a file, and it may pass another time, or it is another on the disk by now:
-   * a browser may send what it finds there, whatever it has said of it before.
-   *
-   * @param {Entry} entry
-   * @param {Verdict} verdict
-   */
-  async judgeAltered(entry, verdict) {
-    const changed = (await lengthOf(entry.file)) !== entry.size;
-    if (!isOpen(entry)) return;
-    const said = sentence(this.options, "unreadable");
-    this.settle(entry, changed ? { state: "refused", sentence: said } : verdict);
-  }
-
-  /** @param {number} index */
-  keyOf(index) {
-    return `${this.field}[${index}]`;
-  }
-
-  /**
-   * @param {XMLHttpRequest} xhr
-   * @param {Entry[]} entries
-   */
-  body(xhr, entries) {
-    const body = new FormData();
-    entries.forEach((entry, index) => {
-      body.append(`uuid[${index}]`, entry.uuid);
-      body.append(`size[${index}]`, String(entry.size));
-      if (entry.path) body.append(`path[${index}]`, entry.path);
-    });
-    return this.complete(xhr, body, entries.map((entry, index) => ({ entry, key: this.keyOf(index), content: entry.file })));
   }
 
   /**
@@ -898,21 +672,6 @@ export function cureOf({ state, code }) {
   return state === "refused" && code === "added_before" ? "anyway" : "";
 }
 
-/**
- * @param {File} file
- * @returns {Promise<number | null>} its bytes, counted; null where it cannot be read
- */
-async function lengthOf(file) {
-  let length = 0;
-  try {
-    const reader = file.stream().getReader();
-    for (let round = await reader.read(); !round.done; round = await reader.read()) length += round.value.length;
-    return length;
-  } catch {
-    return null;
-  }
-}
-
 /** @param {Entry} entry */
 function likeness({ file, path, name, size }) {
   return JSON.stringify([path, name, size, file.lastModified]);
@@ -937,43 +696,4 @@ function isWhole({ ranges = [] }, { size }) {
 function textAnswer(status, code, text) {
   const said = { kind: /** @type {const} */ ("answer"), status, code, text, type: "text/plain" };
   return { ...said, codes: "", retryAfter: "", perPart: false, redirected: false };
-}
-
-/** So few bytes are too many for nobody: it was their number. @param {Entry[]} entries */
-function isSmall(entries) {
-  return entries.reduce((sum, { size }) => sum + size, 0) < 100_000;
-}
-
-/** Larger files are sent sooner than they are read twice. */
-const LARGEST_DIGEST = 64_000_000;
-
-/**
- * SHA-256 of files, one after the other; of those that cannot be read, none.
- *
- * @param {Entry[]} entries
- * @returns {Promise<Record<string, string>>}
- */
-async function digestsOf(entries) {
-  /** @type {Record<string, string>} */
-  const found = {};
-  for (const { file, size, uuid } of entries) {
-    const sum = size > LARGEST_DIGEST ? null : await sha256(file).catch(() => null);
-    if (sum !== null) found[uuid] = sum;
-  }
-  return found;
-}
-
-/**
- * How files are laid into requests: as the host wants them, else as it is quick.
- *
- * @param {import("./types.js").ZoneOptions} options
- */
-function limitsOfRequest({ partsPerRequest, maxParts, maxFiles, maxTotalSize, maxContentLength }) {
-  const allowed = Math.min(maxParts ?? Infinity, maxFiles ?? Infinity);
-  const [total, body] = [maxTotalSize ?? Infinity, maxContentLength ?? Infinity];
-  if (partsPerRequest != null) {
-    const maxBytes = Math.min(total, Math.max(body / 2, body - OVERHEAD));
-    return { maxParts: Math.min(partsPerRequest, allowed), maxBytes, big: maxBytes };
-  }
-  return { maxParts: Math.min(MOST_PARTS, allowed), maxBytes: Math.min(MOST_BYTES, total, body / 2) };
 }

@@ -117,7 +117,7 @@ def test_files_that_are_too_much_for_one_request_go_again_one_by_one(
 ) -> None:
     small = live_server(env={"FLASK_UPLOADS_MAX_PARTS": "2"})
     page.goto(small.url)
-    page.evaluate("document.querySelector('.dropzone').batchUploader.packer.maxParts = 50")
+    page.evaluate("document.querySelector('.dropzone').batchUploader.batches.packer.maxParts = 50")
     drop(page, *write(tmp_path, {f"{n}.txt": b"text\n" for n in range(5)}))
     assert finished(page, 5)["stored"] == 5
 

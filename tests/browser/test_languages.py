@@ -77,7 +77,7 @@ def test_what_keeps_the_queue_waiting_is_said_in_chinese(
     page.route("**/upload/*", lambda route: route.fulfill(**answer))
     if status == 401:
         page.route("**/csrf-token", lambda route: route.fulfill(**answer))
-    page.evaluate("document.querySelector('.dropzone').batchUploader.packer.maxParts = 1")
+    page.evaluate("document.querySelector('.dropzone').batchUploader.batches.packer.maxParts = 1")
     page.evaluate("document.querySelector('.dropzone').batchUploader.parallel = 1")
     if not status:
         page.evaluate("document.querySelector('.dropzone').batchUploader.pause()")

@@ -86,7 +86,7 @@ def test_axe_finds_nothing_while_the_queue_waits(
     page.route("**/upload/*", lambda route: route.fulfill(**answer))
     if status == 401:
         page.route("**/csrf-token", lambda route: route.fulfill(**answer))
-    page.evaluate("document.querySelector('.dropzone').batchUploader.packer.maxParts = 1")
+    page.evaluate("document.querySelector('.dropzone').batchUploader.batches.packer.maxParts = 1")
     page.evaluate("document.querySelector('.dropzone').batchUploader.parallel = 1")
     if not status:
         page.evaluate("document.querySelector('.dropzone').batchUploader.pause()")

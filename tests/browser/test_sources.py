@@ -126,7 +126,7 @@ def test_a_file_that_changed_after_it_was_chosen_is_told_as_changed(
     good, changed = write(tmp_path, {"good.txt": b"good\n", "changed.txt": b"before\n"})
     upload_page.evaluate("document.querySelector('.dropzone').batchUploader.pause()")
     drop(upload_page, good, changed)
-    until(upload_page, "document.querySelector('.dropzone').batchUploader.packer.size === 2")
+    until(upload_page, "document.querySelector('.dropzone').batchUploader.batches.packer.size === 2")
     changed.write_bytes(b"it has become another file\n" * 40)
     upload_page.evaluate("document.querySelector('.dropzone').batchUploader.resume()")
     assert finished(upload_page, 2, timeout=60_000) | {"stored": 1, "refused": 1} == counts(upload_page)
