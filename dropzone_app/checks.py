@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from .config import Size, told_apart
 from .content import (
@@ -212,11 +213,14 @@ class Screening:
 
 def _too_many_pixels(pixels: Pixels, limit: int) -> Rejected:
     size = Phrase("{width} × {height} pixels", width=f"{pixels.width:,}", height=f"{pixels.height:,}")
-    return Rejected.because("too_many_pixels", size=size, megapixels=_mega(pixels.total), limit=_mega(limit))
+    # With all six decimals where the two would read the same: "100 megapixels; the limit is 100 megapixels".
+    decimals = 1 if _mega(pixels.total, 1) != _mega(limit, 1) else 6
+    megapixels, most = _mega(pixels.total, decimals), _mega(limit, decimals)
+    return Rejected.because("too_many_pixels", size=size, megapixels=megapixels, limit=most)
 
 
-def _mega(pixels: int) -> str:
-    return f"{pixels / 1_000_000:,.1f}".removesuffix(".0")
+def _mega(pixels: int, decimals: int) -> str:
+    return f"{Decimal(pixels) / 1_000_000:,.{decimals}f}".rstrip("0").removesuffix(".")
 
 
 def check_name(rules: Rules, filename: str) -> None:

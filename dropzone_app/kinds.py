@@ -58,7 +58,9 @@ class Kind:
         """Whether a file that begins with ``head`` can be of this kind."""
         if not self.signatures or _fits(self.signatures, head):
             return True
-        return self.media_type == "application/pdf" and b"%PDF-" in head[: documents.PREAMBLE]
+        # Readers find a PDF behind anything; behind the beginning of another kind it would be two at once.
+        preceded = self.media_type == "application/pdf" and b"%PDF-" in head[: documents.PREAMBLE]
+        return preceded and found_in(head) in {None, self.noun}
 
 
 def _fits(signatures: Signatures, head: bytes) -> bool:

@@ -24,8 +24,15 @@ MAX_PATH = 1000
 # Characters that Windows forbids, and both slashes.
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|]')
 _SLASH = re.compile(r"[\\/]")
-# Control, format (bidi), surrogate, private-use, unassigned and line-separating characters.
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+# Control, format (bidi), surrogate, private-use and line-separating characters.
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+# Format characters too, without which Persian, scripts of India and many emoji are misspelt.
+_JOINERS = "\u200c\u200d"
+# As are these, where they make another one of a black flag: that of Scotland, say (UTS #51, ED-14a).
+_TAGS = "".join(map(chr, range(0xE0020, 0xE0080)))
+_FLAG = re.compile(f"(\U0001f3f4[{_TAGS[0]}-{_TAGS[-2]}]+{_TAGS[-1]})")
+# Of what Unicode has not assigned these will never be seen; all others may be letters that are newer than this Python.
+_NEVER_SEEN = re.compile("[\u2065\ufdd0-\ufdef\ufff0-\ufff8\U000e0000-\U000e0fff]")
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CLOCK\$|CONIN\$|CONOUT\$|COM[0-9¹²³]|LPT[0-9¹²³])", re.IGNORECASE)
 
 
@@ -33,15 +40,28 @@ def _printable(text: str) -> str:
     """NFC, without what has no place in a line: a blank for what parts words, nothing for the rest."""
     if text.isascii() and text.isprintable():
         return text
+    # Every second piece is a flag.
+    pieces = _FLAG.split(text)
+    pieces[::2] = ("".join(map(_printed, piece)) for piece in pieces[::2])
     # Composed last: what stood between a letter and its accent may just have gone.
-    return unicodedata.normalize("NFC", "".join(map(_printed, text)))
+    return unicodedata.normalize("NFC", "".join(pieces))
 
 
 def _printed(character: str) -> str:
-    # A zero-width joiner is a format character too, but emoji and several scripts need it.
-    if character == "\u200d" or unicodedata.category(character) not in _UNPRINTABLE:
+    category = unicodedata.category(character)
+    if category == "Cn":
+        return "" if ord(character) & 0xFFFE == 0xFFFE or _NEVER_SEEN.match(character) else character
+    if category not in _UNPRINTABLE or character in _JOINERS:
         return character
     return " " if character.isspace() else ""
+
+
+def _safe(text: str) -> str:
+    """``text`` in characters that every file system takes; some refuse those that are newer than they are."""
+    text = _FORBIDDEN.sub("_", text)
+    if text.isascii():
+        return text
+    return "".join("_" if unicodedata.category(character) == "Cn" else character for character in text)
 
 
 def display_name(raw: str) -> str:
@@ -65,8 +85,8 @@ def display_path(raw: str) -> str:
         return ""
     segments = (_printable(segment).strip() for segment in re.split(r"[\\/]", raw))
     path = "/".join(segment for segment in segments if segment.strip("."))
-    # What a cut leaves of `..x` must not be `..`.
-    return path if len(path) <= MAX_PATH else path[:MAX_PATH].rstrip("/. ")
+    # What a cut leaves of `..x` must not be `..`, nor half a flag.
+    return path if len(path) <= MAX_PATH else path[:MAX_PATH].rstrip(f"/. {_TAGS}")
 
 
 # Every name is asked for its extension several times on its way, and soon never again.
@@ -91,7 +111,7 @@ def _split(name: str) -> tuple[str, str]:
     stem, _, extension = name.rpartition(".")
     if not stem.strip(". ") or len(_lower(extension).encode(errors="replace")) > MAX_EXTENSION_BYTES:
         return name, ""
-    return stem, _FORBIDDEN.sub("_", extension)
+    return stem, _safe(extension)
 
 
 def storage_key(filename: str, wanted: str | None = None, folder: str = "") -> str:
@@ -109,10 +129,11 @@ def storage_key(filename: str, wanted: str | None = None, folder: str = "") -> s
 def storage_name(filename: str) -> str:
     """``filename`` made safe for any file system, with its extension kept: the last segment of a key.
 
-    Letters of every script stay. No control or bidi characters, none of ``\\ / : * ? " < > |``, no device
-    names, no dot or dash in front, no dot or space at the end, at most 255 bytes of UTF-8.
+    Letters of every script that this Python knows stay. No control or bidi characters, none of
+    ``\\ / : * ? " < > |``, no device names, no dot or dash in front, no dot or space at the end, at most 255 bytes of
+    UTF-8.
     """
-    stem, extension = _split(_FORBIDDEN.sub("_", _printable(filename)))
+    stem, extension = _split(_safe(_printable(filename)))
     stem = stem.lstrip(".- ") or "file"
     if not extension:
         # What is left of a suffix too long to be an extension might be one when it is cut.
@@ -166,5 +187,5 @@ def _joined(stem: str, tail: str) -> str:
     if len(stem.encode()) <= limit:
         return stem + tail
     cut = stem.encode()[:limit].decode(errors="ignore")
-    # No joiner is left hanging off the end.
-    return (cut.rstrip(" .\u200d") or cut) + tail
+    # No joiner is left hanging off the end, nor half a flag.
+    return (cut.rstrip(f" .{_JOINERS}{_TAGS}") or cut) + tail

@@ -306,6 +306,11 @@ def _parse_folder(where: str, value: object) -> str | Callable[[Part], str]:
             f"{where} must be a path in the storage, such as 'albums/{{date}}'; it is {value!r}. "
             "Another folder of this machine is a storage, such as 'file:/srv/photos'."
         )
+    if bare := next((segment for segment in value.split("/") if segment in _FOLDER_FIELDS), None):
+        raise SettingError(
+            f"{where} is {value!r}, without braces a folder called {bare!r}; for one by {bare} write '{{{bare}}}'. "
+            f"Where it shall be called so, give a function that returns {value!r}."
+        )
     try:
         # Anything after a name in braces (an attribute, an index, a format) is more than the name.
         plain = all(

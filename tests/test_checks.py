@@ -227,6 +227,15 @@ def test_a_picture_with_too_many_pixels_is_told_both_numbers() -> None:
     )
 
 
+def test_a_picture_with_hardly_too_many_pixels_is_told_numbers_that_differ() -> None:
+    screening = Screening(rules("gif", max_pixels=100_000_000), "a.gif")
+    screening.feed(gif(10_001, 10_000))
+    rejected = screening.finish(BytesIO)
+    assert (
+        rejected and "has 100.01 megapixels" in rejected.text and "limit is 100 megapixels" in rejected.text
+    )
+
+
 def test_the_last_number_of_pixels_is_accepted() -> None:
     for limit, code in ((4001, None), (4000, None), (3999, "too_many_pixels")):
         assert screen(rules("gif", max_pixels=limit), "a.gif", gif(80, 50)) == code

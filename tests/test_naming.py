@@ -28,6 +28,16 @@ from dropzone_app.naming import (
         ("Screenshot at 1.02.03\u202fPM.png", "Screenshot at 1.02.03\u202fPM.png"),
         ("\u3000旅行\u3000写真.jpg\xa0", "旅行\u3000写真.jpg"),
         ("👩\u200d👩\u200d👧.png", "👩\u200d👩\u200d👧.png"),
+        # Persian with the joint that it needs, and the flag of Scotland.
+        ("نامه\u200cها.pdf", "نامه\u200cها.pdf"),
+        (
+            "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f.png",
+            "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f.png",
+        ),
+        # The same letters where they say something unseen, and what is newer than this Python.
+        ("a\U000e0067\U000e007f\U0001f3f4.png", "a\U0001f3f4.png"),
+        ("\U0004abcd.png", "\U0004abcd.png"),
+        ("\uffff\U0010fffe\ufdd0a.png", "a.png"),
         ("Документ №1.pdf", "Документ №1.pdf"),
         ("文件.pdf", "文件.pdf"),
         ('say "hi": 1<2?.txt', 'say "hi": 1<2?.txt'),
@@ -64,6 +74,8 @@ def test_a_name_of_which_nothing_can_be_read_is_no_name(sent: str) -> None:
         ("aux .md", "_aux .md"),
         ("console.txt", "console.txt"),
         ("com10.txt", "com10.txt"),
+        # Some systems refuse letters that they do not know yet.
+        ("\U0004abcd a.\U0004abcd", "_ a._"),
     ],
 )
 def test_the_name_on_disk_is_the_persons_own_made_safe(filename: str, stored: str) -> None:

@@ -35,8 +35,12 @@ from dropzone_app.naming import (
 # Beside any character: those that the rules are about, often.
 NASTY = (
     "".join(map(chr, range(32)))
-    + '\\/:*?"<>|.- \x7f\x85\u00a0\u200b\u200d\u202e\u2066\u2028\ufeff\u0338\u0301\u030c'
+    + '\\/:*?"<>|.- \x7f\x85\u00a0\u200b\u200c\u200d\u202e\u2066\u2028\ufeff\u0338\u0301\u030c'
+    + "\u2065\ufdd0\uffff\U0002fffe\U000e0020\U000e007f\U000e0080"
 )
+SCOTLAND = "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbsct") + "\U000e007f"
+#: Of a plane in which Unicode has assigned nothing, so that no Python knows it.
+NEWER = "\U0004abcd"
 NAMES = st.one_of(
     st.text(st.characters(), max_size=400),
     st.text(st.sampled_from(NASTY + "aEéJİ中😀ß"), max_size=60),
@@ -51,7 +55,7 @@ NAMES = st.one_of(
         st.sampled_from(["con.", "-.", "x", ""]),
         st.integers(90, 130),
         st.sampled_from([".exe", ".jpg", "."]),
-        st.sampled_from(["\u200d", "é", "a", " ."]),
+        st.sampled_from(["\u200d", "é", "a", " .", SCOTLAND, NEWER]),
         st.integers(20, 130),
     ).map(lambda p: p[0] + "A" * p[1] + p[2] + p[3] * p[4] + "y"),
 )
@@ -70,7 +74,7 @@ def assert_safe_on_every_file_system(name: str) -> None:
     assert unicodedata.is_normalized("NFC", name)
     for character in name:
         assert character not in '\\/:*?"<>|'
-        assert unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"}
+        assert unicodedata.category(character) not in {"Cc", "Cs", "Cn", "Co", "Zl", "Zp"}
         assert unicodedata.bidirectional(character) not in {
             *("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
         }
@@ -91,6 +95,8 @@ def assert_safe_on_every_file_system(name: str) -> None:
 @example("a." + "b" * 300)
 @example(". .")
 @example("\udc80.png")
+@example(NEWER)
+@example("x" * 240 + SCOTLAND)
 def test_any_string_becomes_a_name_that_is_safe_everywhere(raw: str) -> None:
     assert_safe_on_every_file_system(storage_name(raw))
     assert_safe_on_every_file_system(storage_name(display_name(raw)))
@@ -115,6 +121,7 @@ def test_any_three_strings_become_a_key_inside_the_storage(raw: str, wanted: str
 @example("a." + "İ" * 50, "random", 1)
 @example("Dr. " + "m" * 150, "x.php", 1)
 @example("README", "x.php", 1)
+@example(f"x.ex{NEWER}e", None, 1)
 def test_the_extension_checked_is_the_extension_stored(
     raw: str, wanted: str | None, number: int | str
 ) -> None:
@@ -131,6 +138,7 @@ def test_the_extension_checked_is_the_extension_stored(
 @given(NAMES)
 @example("e\u200b\u0301.txt")
 @example("a  \u200b  b")
+@example("x" * 240 + SCOTLAND)
 @example(PUSHED_OUT)
 def test_a_name_once_cleaned_stays_as_it_is(raw: str) -> None:
     once = display_name(raw)
@@ -156,6 +164,7 @@ def test_a_shown_name_is_normalised_has_no_path_and_nothing_that_cannot_be_seen(
 @example("x" * 2000)
 @example("x" * (MAX_PATH - 3) + "/..x")
 @example("x" * (MAX_PATH - 1) + " x")
+@example("x" * (MAX_PATH - 4) + SCOTLAND)
 def test_a_dropped_path_is_relative_printable_and_leads_nowhere_up(raw: str) -> None:
     path = display_path(raw)
     assert len(path) <= MAX_PATH
@@ -273,6 +282,9 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Flask, Iterat
 @given(NAMES.filter(lambda raw: not re.search("[\ud800-\udfff\r\n\0]|%22", raw)), PATHS)
 @example("写真", "休暇/一日目")
 @example("👩\u200d👩\u200d👧 family 🏖️", "x")
+@example("نامه\u200cها", "می\u200cخواهم")
+@example(SCOTLAND, NEWER)
+@example(NEWER, SCOTLAND)
 @example('say "hi" & <b>100%</b>; a=b', "'")
 @example("صورة", "עברית/תמונה")
 @example("e\u0301\u0323", "e\u0301")

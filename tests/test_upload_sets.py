@@ -283,6 +283,8 @@ def test_a_request_may_be_smaller_than_what_nobody_said_of_its_files(tmp_path: P
         ({"naming": 5}, "'digest' or a function of a staged part; it is 5"),
         ({"strip_metadata": "please"}, "strip_metadata must be true or false; it is 'please'"),
         ({"folder": "{user}"}, "may hold {owner}, {date} and {path} only"),
+        ({"folder": "date"}, "for one by date write '{date}'"),
+        ({"folder": "albums/owner"}, "for one by owner write '{owner}'"),
         ({"folder": "{"}, "may hold {owner}, {date} and {path} only"),
         ({"folder": "{}"}, "may hold {owner}, {date} and {path} only"),
         ({"folder": "{owner.x}"}, "may hold {owner}, {date} and {path} only"),

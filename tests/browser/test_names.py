@@ -26,6 +26,7 @@ NAMES = [
 #: Those that a browser writes otherwise on its own disk, and how Chromium does.
 REWRITTEN = {
     "👩\u200d👩\u200d👧 family 🏖️.txt": "👩_👩_👧 family 🏖️.txt",
+    "نامه\u200cها.txt": "نامه_ها.txt",
     'say "hi": 1<2?.txt': "say _hi__ 1_2_.txt",
     ".hidden.txt": "hidden.txt",
 }

@@ -126,6 +126,8 @@ def _good() -> list[Case]:
         # ---- documents
         Case("paper.pdf", "plain", f.pdf()),
         Case("paper.pdf", "after a preamble", f.pdf(before=b"%!PS-Adobe-3.0 PDF-1.4\n" + b"\r\n" * 200)),
+        Case("paper.pdf", "after a printer's command", f.pdf(before=b"\x1b%-12345X@PJL SET COPIES=1\r\n")),
+        Case("paper.pdf", "after a server's warning", f.pdf(before=b"<br />\n<b>Notice</b>: Undefined\n")),
         Case("paper.pdf", "padded with zeros", f.pdf(after=bytes(4000))),
         Case("paper.pdf", "with JavaScript", f.pdf(b"<</S/JavaScript/JS(app.alert\\(1\\))>>")),
         Case("paper.pdf", "with a ZIP behind it", f.pdf(after=f.zipped({"a.txt": "hello"}))),
@@ -546,6 +548,11 @@ def _hostile() -> list[Case]:
         Case("both.jpg", "a page behind it", jpeg + PAGE),
         Case("both.png", "PHP behind it", f.png(4, 4) + b"<?php system($_GET[0]);"),
         Case("both.pdf", "a page in it", f.pdf(b"<</A(<script>alert(1)</script>)>>")),
+        Case("both.pdf", "a page before it", f.pdf(before=PAGE), "other_kind", "an HTML page"),
+        Case("both.pdf", "PHP before it", f.pdf(before=b"<?php system(1);?>"), "other_kind", "a PHP script"),
+        Case("both.pdf", "a script before it", f.pdf(before=b"#!/bin/sh\nexit\n"), "other_kind", "a script"),
+        Case("both.pdf", "a program around it", f.pe()[:700] + f.pdf(), "other_kind", "a Windows program"),
+        Case("both.pdf", "a picture around it", jpeg[:700] + f.pdf(), "other_kind", "a JPEG image"),
         Case("both.zip", "a PDF before it", f.pdf() + f.zipped({"a.txt": "x"}), "other_kind", "a PDF"),
         Case("both.jpg", "an archive behind it", jpeg + f.zipped({"A.class": "x"})),
         # ---- cut off
