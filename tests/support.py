@@ -95,7 +95,9 @@ class LiveServer:
         found = [self.pid]
         for pid in found:
             for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += [int(child) for child in children.read_text().split()]
+                # A thread may end while it is looked at.
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    found += [int(child) for child in children.read_text().split()]
         return found
 
     def start(self) -> None:
