@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from engines.postgresql import PostgreSQL
@@ -13,7 +13,8 @@ from fakes.cloudinary import FakeCloudinary
 from hypothesis import settings
 from support import LiveServer, is_loopback, missing
 
-from dropzone_app.records.postgresql import _engines as engines_of_postgresql
+from dropzone_app.records import postgresql as records_in_postgresql
+from dropzone_app.records import sqlite as records_in_sqlite
 
 # A slow machine is no fault of the code.
 settings.register_profile("no deadline", settings(), deadline=None)
@@ -102,14 +103,26 @@ def cloud(_cloud: FakeCloudinary, monkeypatch: pytest.MonkeyPatch) -> FakeCloudi
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The test runs on each engine: `core.database_url` is a new, empty database of it, in child processes too."""
     if request.param == "PostgreSQL":
-        with request.getfixturevalue("postgresql").empty() as url:
+        with request.getfixturevalue("postgresql").empty(tables=True) as url, ExitStack() as opened:
             monkeypatch.setenv("TESTS_DATABASE", url)
+            # A test that names another database would run on SQLite twice.
+            monkeypatch.setattr(records_in_sqlite.SQLite, "__init__", _not_here)
+            # The server has a hundred sessions, and apps that are not collected yet keep theirs.
+            connect = records_in_postgresql.create_engine
+
+            def connect_for_this_test(*args: Any, **options: Any) -> Any:
+                engine = connect(*args, **options)
+                opened.callback(engine.dispose)
+                return engine
+
+            monkeypatch.setattr(records_in_postgresql, "create_engine", connect_for_this_test)
             yield request.param
-            # Sessions of apps that are not collected yet; the server has a hundred.
-            for engine in list(engines_of_postgresql):
-                engine.dispose()
     else:
         yield request.param
+
+
+def _not_here(*_: object, **__: object) -> NoReturn:
+    pytest.fail("this test is to run on PostgreSQL, and opens SQLite")
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ import pytest
 from corpus.samples import SAMPLES as SAMPLES
 from flask import Flask
 from hypothesis import settings
-from sqlalchemy import text
+from sqlalchemy import delete, text
 from support import IN_CI
 from werkzeug.datastructures import FileStorage
 
 from dropzone_app import Uploads, UploadSet, create_app
 from dropzone_app.batch import Batch
 from dropzone_app.records import upgrading
+from dropzone_app.records.tables import metadata, version
 from dropzone_app.uploads import Site
 
 # A slow machine is no failure. CI asks the same questions each time, people new ones; EXAMPLES=5000 asks more.
@@ -123,6 +124,14 @@ def rows(site: Site) -> list[tuple[str, str]]:
     """(key, state) of every row, in any state."""
     with site.records._engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text("SELECT key, state FROM files ORDER BY key"))]
+
+
+def forget_all(site: Site) -> None:
+    """Empty the tables, for the next of the stories that one test tells."""
+    with site.records._database.write() as connection:
+        for table in metadata.sorted_tables:
+            if table is not version:
+                connection.execute(delete(table))
 
 
 def assert_records_and_files_agree(folder: Path, site: Site, *, foreign: Sequence[str] = ()) -> None:

@@ -511,7 +511,7 @@ def test_what_the_first_chunk_settled_no_other_one_changes(
     app.config.from_mapping(
         SECRET_KEY="s",
         UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-        UPLOADS_DATABASE="sqlite:///:memory:",
+        UPLOADS_DATABASE=database_url(tmp_path),
     )
     Uploads(app, UploadSet("photos", IMAGES, folder=""), UploadSet("other", IMAGES))
     visitor = Visitor(app)
@@ -921,7 +921,7 @@ def test_a_view_of_the_hosts_own_takes_chunks(tmp_path: Path, parsed_before: boo
     app.config.from_mapping(
         SECRET_KEY="s",
         UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-        UPLOADS_DATABASE="sqlite:///:memory:",
+        UPLOADS_DATABASE=database_url(tmp_path),
         WTF_CSRF_ENABLED=False,
     )
     photos = UploadSet("photos", IMAGES, folder="")

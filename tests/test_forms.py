@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from core import database_url
 from flask import Flask, jsonify, render_template_string, request
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFProtect
@@ -17,6 +18,9 @@ from wtforms import StringField
 
 from dropzone_app import IMAGES, VIDEO, SettingError, Uploads, UploadSet
 from dropzone_app.forms import UploadField
+
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
 
 photos = UploadSet("photos", IMAGES, max_file_size="1 KB", max_parts=3)
 
@@ -32,7 +36,7 @@ def visitor(tmp_path: Path) -> Visitor:
         SECRET_KEY="x",
         WTF_CSRF_ENABLED=False,
         UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-        UPLOADS_DATABASE=f"sqlite:///{tmp_path / 'app.sqlite'}",
+        UPLOADS_DATABASE=database_url(tmp_path),
     )
     Uploads(app, photos)
 

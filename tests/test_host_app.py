@@ -17,11 +17,14 @@ from werkzeug.datastructures import FileStorage
 
 from dropzone_app import IMAGES, SettingError, Uploads, UploadSet
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
 PAGE = "<!doctype html><title>t</title>{{ uploads.zone('photos') }}"
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
+def make(database: str, tmp_path: Path) -> Iterator[Callable[..., Flask]]:
     with hosting(tmp_path) as make:
         yield make
 
@@ -436,6 +439,7 @@ def test_a_host_that_reads_every_form_first_still_gets_its_verdicts(
     assert stored_names(tmp_path) == ["photos/a.png"]
 
 
+@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
 def test_two_apps_in_one_process_do_not_mix(make: Callable[..., Flask], tmp_path: Path) -> None:
     shared = UploadSet("photos", ["png"])
     first, second = make("first"), make("second", UPLOADS_MAX_FILE_SIZE=20)

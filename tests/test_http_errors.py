@@ -11,6 +11,7 @@ import pytest
 from flask import Flask, abort, redirect, request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from webclient import BOUNDARY, PNG, Visitor, assert_refused, encode, stored_names, visiting
 from werkzeug.exceptions import HTTPException, TooManyRequests
@@ -20,6 +21,9 @@ from dropzone_app.errors import MESSAGES
 from dropzone_app.records import Records, database
 from dropzone_app.storage import LocalStorage, StagedFile
 
+#: Of those about the file of the database, and of many made-up requests to which the records are all one.
+ON_SQLITE = pytest.mark.parametrize("database", ["SQLite"], indirect=True)
+
 UNAVAILABLE = "The server cannot store files at the moment, and nothing was stored; try again later."
 DISK_FULL = "The server has no room left, and nothing was stored; try again later or tell its owner."
 INTERNAL = "Something went wrong on the server, and nothing was stored; try again."
@@ -28,7 +32,8 @@ STATUSES = (400, 401, 403, 404, 405, 411, 413, 415, 416, 429, 500, 503, 507)
 
 
 @pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
+def visit(database: str, tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
+    """Whoever asks the records does so on each database."""
     with visiting(tmp_path) as visit:
         yield visit
 
@@ -196,6 +201,7 @@ def test_a_failing_disk_is_told_by_its_kind_and_stores_nothing(
     assert len(visitor.store(("file[0]", "a.png", PNG))) == 1
 
 
+@ON_SQLITE
 def test_a_locked_database_is_503_and_stores_nothing(
     visit: Callable[..., Visitor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,15 +265,15 @@ def test_health_tells_when_the_folder_is_gone_and_when_it_is_back(visitor: Visit
     assert visitor.get("/healthz").status_code == 200
 
 
+@ON_SQLITE
 def test_health_tells_when_the_database_is_gone(visitor: Visitor, tmp_path: Path) -> None:
     (tmp_path / "instance" / "app.sqlite").unlink()
     assert_refused(visitor.get("/healthz"), 503, UNAVAILABLE)
 
 
-def test_health_tells_when_the_tables_are_gone(visitor: Visitor, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "instance" / "app.sqlite") as other:
-        other.execute("DROP TABLE files")
-    other.close()
+def test_health_tells_when_the_tables_are_gone(visitor: Visitor) -> None:
+    with visitor.app.extensions["uploads"].records._database.write() as connection:
+        connection.execute(text("DROP TABLE files"))
     assert_refused(visitor.get("/healthz"), 503, UNAVAILABLE)
 
 
@@ -348,16 +354,21 @@ _HEADERS = st.dictionaries(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
+@pytest.fixture
+def open_to_all(visit: Callable[..., Visitor]) -> Visitor:
     """No tokens asked for, so that what is made up gets past the guard as well."""
-    with visiting(tmp_path_factory.mktemp("open")) as visit:
-        visitor = visit(WTF_CSRF_ENABLED=False)
-        visitor.store(("uuid", "known"), ("file", 'a b%"é.png', PNG))
-        yield visitor
+    visitor = visit(WTF_CSRF_ENABLED=False)
+    visitor.store(("uuid", "known"), ("file", 'a b%"é.png', PNG))
+    return visitor
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MADE_UP = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+
+
+@ON_SQLITE
+@settings(MADE_UP, max_examples=400)
 @given(
     method=st.sampled_from(["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PATCH"]),
     path=st.sampled_from(
@@ -403,7 +414,7 @@ _NAME = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(MADE_UP, max_examples=150)
 @given(
     names=st.lists(_NAME, min_size=1, max_size=3),
     fields=st.dictionaries(

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import core
 import pytest
 from flask import Flask
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from webclient import Visitor
 from werkzeug.http import parse_options_header
@@ -183,6 +183,10 @@ def test_a_name_in_an_answer_is_short_and_one_line(raw: str, length: int) -> Non
     assert len(name.splitlines()) <= 1
 
 
+on_one_app = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+"""All examples of a test go to the same one."""
+
+
 # ---- through storage and records
 
 
@@ -230,6 +234,7 @@ def test_no_file_is_ever_stored_over_another(tmp_path: Path, options: dict[str, 
         assert (tmp_path / "uploads" / key).read_bytes() == content
 
 
+@on_one_app
 @given(NAMES)
 @example(PUSHED_OUT)
 def test_what_is_denied_by_its_extension_is_never_stored_with_it(denying: Any, raw: str) -> None:
@@ -238,10 +243,9 @@ def test_what_is_denied_by_its_extension_is_never_stored_with_it(denying: Any, r
         assert verdict.record is None or not verdict.record.key.lower().rstrip(". ").endswith(".exe")
 
 
-@pytest.fixture(scope="module")
-def denying(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("denying")
-    return core.make_app(folder, UploadSet("all", AllExcept(("exe",))), UPLOADS_DURABLE=False)
+@pytest.fixture
+def denying(database: str, tmp_path: Path) -> Any:
+    return core.make_app(tmp_path, UploadSet("all", AllExcept(("exe",))), UPLOADS_DURABLE=False)
 
 
 # ---- there and back
@@ -272,13 +276,13 @@ class Texts(html.parser.HTMLParser):
             self.texts[-1] += data
 
 
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Flask, Iterator[int]]:
+@pytest.fixture
+def there(database: str, tmp_path: Path) -> tuple[Path, Flask, Iterator[int]]:
     """A folder, the app that has its data there, and what tells one content from every other."""
-    folder = tmp_path_factory.mktemp("there-and-back")
-    return folder, core.make_app(folder, UPLOADS_DURABLE=False), itertools.count()
+    return tmp_path, core.make_app(tmp_path, UPLOADS_DURABLE=False), itertools.count()
 
 
+@on_one_app
 @given(NAMES.filter(lambda raw: not re.search("[\ud800-\udfff\r\n\0]|%22", raw)), PATHS)
 @example("写真", "休暇/一日目")
 @example("👩\u200d👩\u200d👧 family 🏖️", "x")

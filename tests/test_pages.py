@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from webclient import PNG, Visitor, assert_refused, encode, visiting
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
 JSON = {"Accept": "application/json"}
 
 
 @pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
+def visit(database: str, tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
     with visiting(tmp_path) as visit:
         yield visit
 

@@ -244,7 +244,7 @@ def test_what_would_grow_or_last_without_end_is_given_up() -> None:
 
 
 @pytest.fixture
-def visitor(tmp_path: Path) -> Visitor:
+def visitor(database: str, tmp_path: Path) -> Visitor:
     return host_visitor(tmp_path, UploadSet("files", ["pdf"]))
 
 
@@ -259,8 +259,7 @@ def test_only_an_inert_pdf_is_shown_in_place(visitor: Visitor) -> None:
     assert [disposition(visitor, file["url"]) for file in files] == shown
 
 
-def test_of_a_pdf_that_was_stored_before_anybody_looked_nothing_is_known(tmp_path: Path) -> None:
-    visitor = host_visitor(tmp_path, UploadSet("files", ["pdf"]))
+def test_of_a_pdf_that_was_stored_before_anybody_looked_nothing_is_known(visitor: Visitor) -> None:
     (stored,) = visitor.store(("file", "a.pdf", HARMLESS["of one page"]))
     assert disposition(visitor, stored["url"]) == "inline"
     records = site_of(visitor.app).records

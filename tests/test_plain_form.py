@@ -11,11 +11,14 @@ from werkzeug.test import TestResponse
 
 from dropzone_app.records import Records, records
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
 @pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
+def visit(database: str, tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
     with visiting(tmp_path) as visit:
         yield visit
 

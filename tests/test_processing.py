@@ -20,6 +20,9 @@ from dropzone_app.batch import Batch
 from dropzone_app.processing import svg
 from dropzone_app.processing.scan import Scanner
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
 SVG = "http://www.w3.org/2000/svg"
 DRAWING = f'<svg xmlns="{SVG}" onload="top.ran=1"><script>top.ran=1</script><rect width="5" height="5"/></svg>'.encode()
 

@@ -15,12 +15,15 @@ from werkzeug.http import http_date, parse_date, parse_options_header
 from dropzone_app import UploadSet
 from dropzone_app.errors import MESSAGES
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
 UNKNOWN = "There is no such file here, or it is not yours."
 TEXT = bytes(range(32, 127)) * 10
 
 
 @pytest.fixture
-def visitor(tmp_path: Path) -> Iterator[Visitor]:
+def visitor(database: str, tmp_path: Path) -> Iterator[Visitor]:
     with visiting(tmp_path) as visit:
         yield visit()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from core import database_url
 from webclient import EXE, PNG, CountingInput, Visitor, assert_refused, host_visitor, visiting
 from werkzeug.test import TestResponse
 
@@ -216,7 +217,7 @@ def test_who_is_signed_out_is_told_so(tmp_path: Path) -> None:
     app.config.from_mapping(
         SECRET_KEY="s",
         UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-        UPLOADS_DATABASE="sqlite:///:memory:",
+        UPLOADS_DATABASE=database_url(tmp_path),
         WTF_CSRF_ENABLED=False,
     )
     Uploads(app, owner=lambda: None)

@@ -579,7 +579,7 @@ def test_nobody_signed_in_begins_nothing_but_an_address_is_enough_to_go_on(tmp_p
     app.config.from_mapping(
         SECRET_KEY="s",
         UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-        UPLOADS_DATABASE="sqlite:///:memory:",
+        UPLOADS_DATABASE=database_url(tmp_path),
     )
     user: list[str | None] = ["ann"]
     Uploads(app, UploadSet("photos", IMAGES), url_prefix="/in", owner=lambda: user[0])

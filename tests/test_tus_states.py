@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from core import make_app, site_of
-from hypothesis import event, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from dropzone_app import Rejected, tus
@@ -91,13 +92,16 @@ class Story:
         self.counted[start:end] = VERSIONS[self.senders[-1]][start:end]
 
 
-@pytest.fixture(scope="module")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> list[Site]:
-    folder = tmp_path_factory.mktemp("tus")
-    return [site_of(make_app(folder, UPLOADS_TYPES="bin", UPLOADS_DURABLE=False)) for _ in range(2)]
+@pytest.fixture
+def sites(database: str, tmp_path: Path) -> list[Site]:
+    return [site_of(make_app(tmp_path, UPLOADS_TYPES="bin", UPLOADS_DURABLE=False)) for _ in range(2)]
 
 
-@settings(max_examples=max(1, settings.default.max_examples // 4))
+@settings(
+    max_examples=max(1, settings.default.max_examples // 4),
+    # Two sites for all of them.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(requests)
 def test_a_file_is_what_counted_or_there_is_none(sites: list[Site], told: list[dict[str, object]]) -> None:
     extend = UnfinishedUploads.extend

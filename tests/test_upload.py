@@ -21,12 +21,15 @@ from webclient import (
 
 from dropzone_app import Rejected, UploadSet
 
+# Each runs on each database.
+pytestmark = pytest.mark.usefixtures("database")
+
 KINDS = "Accepted: PNG, PDF, text."
 EXE_REFUSED = f".exe files are not accepted here. {KINDS}"
 
 
 @pytest.fixture
-def visit(tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
+def visit(database: str, tmp_path: Path) -> Iterator[Callable[..., Visitor]]:
     with visiting(tmp_path) as visit:
         yield visit
 

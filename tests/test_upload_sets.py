@@ -30,6 +30,9 @@ from dropzone_app import (
 from dropzone_app.errors import MESSAGES
 from dropzone_app.storage import LocalStorage
 
+#: Of those in which the records decide.
+EACH_DATABASE = pytest.mark.usefixtures("database")
+
 
 def store(app: Flask, *files: tuple[str, bytes], to: str = "/upload", **fields: str) -> list[dict[str, Any]]:
     """Upload and return the Files; the upload must be taken whole."""
@@ -69,6 +72,7 @@ def test_a_declared_set_lies_in_a_folder_of_its_name(tmp_path: Path) -> None:
     assert (tmp_path / "uploads/photos/a.png").read_bytes() == PNG
 
 
+@EACH_DATABASE
 def test_timestamps_are_names_and_two_at_once_are_two_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +83,7 @@ def test_timestamps_are_names_and_two_at_once_are_two_files(
     assert keys(app, ("a.png", PNG), ("b.png", PNG)) == ["2026-01-01.png", "2026-01-01_1.png"]
 
 
+@EACH_DATABASE
 def test_random_and_digest_names_keep_the_extension(tmp_path: Path) -> None:
     app = make_app(tmp_path, UploadSet("photos", IMAGES, naming="random", folder=""))
     assert re.fullmatch(r"[0-9a-f]{32}\.png", keys(app, ("a.png", PNG))[0])
@@ -134,6 +139,7 @@ def test_a_folder_of_ones_own_never_leaves_the_storage(tmp_path: Path) -> None:
     assert not key.startswith(".")
 
 
+@EACH_DATABASE
 def test_a_folder_that_is_dropped_where_a_file_lies_gets_a_number_and_so_does_a_file(tmp_path: Path) -> None:
     app = make_app(tmp_path, UploadSet("all", ALL, folder="{path}"))
     assert keys(app, ("day", b"a file")) == ["day"]
@@ -149,6 +155,7 @@ def test_a_folder_that_is_dropped_where_a_file_lies_gets_a_number_and_so_does_a_
     assert (tmp_path / "uploads/day").read_bytes() == b"a file"
 
 
+@EACH_DATABASE
 def test_a_folder_finds_a_number_also_where_its_name_is_as_long_as_names_may_be(tmp_path: Path) -> None:
     app = make_app(tmp_path, UploadSet("all", ALL, folder="{path}"))
     taken = [keys(app, ("x" * 255, b"a file"))[0] for _ in range(3)]
@@ -347,6 +354,7 @@ def test_configuration_decides_whether_a_batch_belongs_together(tmp_path: Path) 
     assert alone.text.endswith("\nThe other file was stored.")
 
 
+@EACH_DATABASE
 def test_configuration_decides_about_duplicates_and_readers(tmp_path: Path) -> None:
     config = {"UPLOADED_PHOTOS_DUPLICATES": "refuse", "UPLOADED_PHOTOS_PUBLIC": "yes"}
     app = make_app(tmp_path, UploadSet("photos", IMAGES), **config)
@@ -637,6 +645,7 @@ def test_a_storage_of_its_own_that_is_none_names_the_set(tmp_path: Path, storage
 # ---- duplicates
 
 
+@EACH_DATABASE
 def test_a_duplicate_is_skipped_and_the_answer_names_what_is_there(tmp_path: Path) -> None:
     visitor = Visitor(make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="skip")))
     first = visitor.post(encode(("file", "a.png", PNG))).get_json()["files"][0]
@@ -646,6 +655,7 @@ def test_a_duplicate_is_skipped_and_the_answer_names_what_is_there(tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "uploads/photos").iterdir()) == ["a.png", "c.png"]
 
 
+@EACH_DATABASE
 def test_two_equal_files_of_one_batch_are_one(tmp_path: Path) -> None:
     app = make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="skip"))
     files = store(app, ("a.png", PNG), ("b.png", PNG))
@@ -653,6 +663,7 @@ def test_two_equal_files_of_one_batch_are_one(tmp_path: Path) -> None:
     assert len(list((tmp_path / "uploads/photos").iterdir())) == 1
 
 
+@EACH_DATABASE
 def test_a_duplicate_is_refused_by_the_name_it_has_here(tmp_path: Path) -> None:
     visitor = Visitor(make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="refuse")))
     visitor.post(encode(("file", "a.png", PNG)))
@@ -663,12 +674,14 @@ def test_a_duplicate_is_refused_by_the_name_it_has_here(tmp_path: Path) -> None:
     )
 
 
+@EACH_DATABASE
 def test_a_repeated_upload_is_no_duplicate(tmp_path: Path) -> None:
     visitor = Visitor(make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="refuse")))
     body = encode(("uuid[0]", "u1"), ("file[0]", "a.png", PNG))
     assert visitor.post(body).get_json() == visitor.post(body).get_json()
 
 
+@EACH_DATABASE
 def test_owners_may_have_the_same_file_each(tmp_path: Path) -> None:
     app = make_app(tmp_path, UploadSet("photos", IMAGES, duplicates="refuse"))
     assert keys(app, ("a.png", PNG)) + keys(app, ("a.png", PNG)) == ["photos/a.png", "photos/a_1.png"]

@@ -152,7 +152,7 @@ def hosting(folder: Path) -> Iterator[Callable[..., Flask]]:
             SECRET_KEY="s",
             UPLOADS_DURABLE=False,
             UPLOADS_STORAGE=f"file:{folder / 'uploads'}",
-            UPLOADS_DATABASE=f"sqlite:///{folder / 'app.sqlite'}",
+            UPLOADS_DATABASE=database_url(folder),
         )
         app.config.from_mapping(config)
         apps.append(app)
@@ -165,13 +165,13 @@ def hosting(folder: Path) -> Iterator[Callable[..., Flask]]:
 
 
 def host_visitor(tmp_path: Path, upload_set: UploadSet, **config: object) -> Visitor:
-    """A visitor of a host app with this set, its records in memory."""
+    """A visitor of a host app with this set."""
     app = Flask("host")
     app.config.from_mapping(
         SECRET_KEY="s",
         UPLOADS_DURABLE=False,
         UPLOADS_STORAGE=f"file:{tmp_path / 'uploads'}",
-        UPLOADS_DATABASE="sqlite:///:memory:",
+        UPLOADS_DATABASE=database_url(tmp_path),
         **config,
     )
     Uploads(app, upload_set)

@@ -10,11 +10,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Self
 
 import psycopg
+from sqlalchemy import create_mock_engine
 from support import missing, runs
+
+from dropzone_app.records.migrations import HEAD
+from dropzone_app.records.tables import metadata, version
 
 
 class PostgreSQL:
@@ -100,11 +105,16 @@ class PostgreSQL:
             return int(count)
 
     @contextlib.contextmanager
-    def empty(self) -> Iterator[str]:
-        """The URL of a new place without tables, gone after the block: a schema, which is made at once."""
+    def empty(self, *, tables: bool = False) -> Iterator[str]:
+        """The URL of a new place, gone after the block: a schema, without tables or with those of the newest revision.
+
+        They are made in one go, since each of hundreds of tests has its own.
+        """
         name = f"t{secrets.token_hex(6)}"
         with self.connection() as connection:
             connection.execute(f"CREATE SCHEMA {name}")
+            if tables:
+                connection.execute(f"SET search_path = {name}; {_tables()}")
         yield f"postgresql+psycopg://test@/postgres?host={self.folder}&options=-csearch_path%3D{name}"
         with self.connection() as connection:
             connection.execute(f"DROP SCHEMA {name} CASCADE")
@@ -118,6 +128,18 @@ class PostgreSQL:
             self._server.send_signal(signal.SIGQUIT)
             self._server.wait(30)
         shutil.rmtree(self.folder)
+
+
+@cache
+def _tables() -> str:
+    """All that makes the tables, as the server is told."""
+    statements: list[str] = []
+    engine = create_mock_engine(
+        "postgresql+psycopg://",
+        lambda made, *_, **__: statements.append(str(made.compile(dialect=engine.dialect))),
+    )
+    metadata.create_all(engine, checkfirst=False)
+    return ";".join([*statements, f"INSERT INTO {version.name} VALUES ('{HEAD}')"])
 
 
 def program_of_postgresql(name: str) -> str:
