@@ -87,8 +87,10 @@ class Studio:
     def add(self, page: Page, paths: list[Path]) -> None:
         page.set_input_files("input.dz-hidden-input", paths)
         samples.finished(page, len(paths))
-        # The pictures are small, but they come after the rows.
-        page.wait_for_timeout(400)
+        # What is stored comes to the other list together, and its pictures after the rows.
+        page.wait_for_timeout(1600)
+        pictures = "[...document.querySelectorAll('[data-uploads-files-list] img')]"
+        samples.until(page, f"{pictures}.every(({{ complete, naturalWidth }}) => complete && naturalWidth > 0)")
 
 
 def shoot(page: Page, name: str, full: bool = False) -> None:
@@ -125,7 +127,7 @@ def waiting(studio: Studio, scheme: str, width: int) -> None:
             if name == "signed-out":
                 proxy.answer(401, "You are signed out.", method="GET", path="/csrf-token", times=9)
             samples.until(page, "document.querySelector('.dropzone').batchUploader")
-            page.evaluate("document.querySelector('.dropzone').batchUploader.packer.maxParts = 10")
+            page.evaluate("document.querySelector('.dropzone').batchUploader.batches.packer.maxParts = 10")
             page.evaluate("document.querySelector('.dropzone').batchUploader.parallel = 1")
             page.set_input_files("input.dz-hidden-input", studio.good[:3])
             samples.finished(page, 3)
@@ -181,6 +183,14 @@ def everything(studio: Studio) -> None:
             page.set_input_files("input.dz-hidden-input", [*studio.good[:3], *studio.films, *studio.bad[:2]])
             page.wait_for_timeout(2500)
             shoot(page, f"busy-light-{width}")
+        thousand = samples.write(
+            studio.folder / "archive", {f"letter {n:04}.txt": b"Dear all,\n" * 300 for n in range(1, 1001)}
+        )
+        with studio.page("light", width) as page:
+            slow_line(page, bytes_per_second=900_000)
+            page.set_input_files("input.dz-hidden-input", [*thousand, *studio.bad])
+            samples.until(page, "document.querySelector('.dropzone').batchUploader.counts.stored >= 300")
+            shoot(page, f"busy-with-1000-light-{width}")
     with studio.page("light", 1600) as page:
         samples.Dragging(page, studio.good[:1]).over(700, 260)
         page.wait_for_timeout(300)
