@@ -218,6 +218,12 @@ def test_however_large_a_file_is_little_of_it_is_read_again(name: str, data: byt
     assert counted.taken <= most
 
 
+@pytest.mark.parametrize("piece", [b'"\\', b'"', b"/*", b"/", b", ", b"[,", b'"\\"', b"\\"])
+def test_json_is_judged_in_a_moment_whatever_has_no_end_in_it(piece: bytes) -> None:
+    # By the square of its length this would take hours.
+    assert screen(rules("json"), "a.json", b"[" + piece * (1_000_000 // len(piece))) == "bad_syntax"
+
+
 def test_a_picture_with_too_many_pixels_is_told_both_numbers() -> None:
     screening = Screening(rules("gif", max_pixels=12_000_000), "a.gif")
     screening.feed(gif(30_000, 30_000))

@@ -240,6 +240,14 @@ def test_what_would_grow_or_last_without_end_is_given_up() -> None:
         assert not pdf.is_inert(large)
 
 
+def test_a_dictionary_is_read_once_however_many_keys_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    plain_stream = pdf._plain_stream
+    monkeypatch.setattr(pdf, "_plain_stream", lambda data, at: read.append(at) or plain_stream(data, at))
+    assert is_inert(2 * packed(opening(OPENING_VIEW), stream=b"/Filter/FlateDecode" + b"/First 12" * 5000))
+    assert len(read) == 2
+
+
 # ---- and so it is served
 
 

@@ -107,6 +107,7 @@ def _object_streams(data: mmap.mmap) -> Iterator[bytearray]:
     parameters: set[int] = set()
     items: set[int] = set()
     short = _SHORTS
+    end = 0
     for kind, name in _marks(data):
         if kind == _SHORT:
             short -= 1
@@ -116,16 +117,17 @@ def _object_streams(data: mmap.mmap) -> Iterator[bytearray]:
             parameters.add(name.end())
         elif kind == _FIRST and _FIRST_ITEM.match(data, name.end()):
             items.add(name.end())
-        else:
+        elif name.start() >= end:
+            # Every other key up to its end is of the same dictionary.
             end, start = _plain_stream(data, name.start())
             streams[end] = start
         if len(streams) > _STREAMS or len(parameters) + len(items) > _KEYS or short < 0:
             raise _Doubt
     ahead = _AHEAD_OF_ALL
     for at in items | parameters if streams else items:
-        end = _end_of_dictionary(data, at)
-        ahead -= end - at
-        if ahead < 0 or end in streams or (at in items and _DATA.match(data, end)):
+        outer = _end_of_dictionary(data, at)
+        ahead -= outer - at
+        if ahead < 0 or outer in streams or (at in items and _DATA.match(data, outer)):
             raise _Doubt
     left = _INFLATED
     for start in streams.values():

@@ -149,8 +149,10 @@ def csv_text(view: View) -> None:
 
 
 # What editors allow in JSON and the standard does not: comments, and a comma after the last value.
-_ASIDE = re.compile(r'"(?:\\.|[^"\\])*+(?:"|\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
-_LAST_COMMA = re.compile(r'"(?:\\.|[^"\\])*+(?:"|\Z)|,(?=\s*[\]}])', re.DOTALL)
+# A string without an end goes to that of the text, whatever is there: else one would be looked for from every quote on.
+_QUOTED = r'"(?:\\.|[^"\\])*+(?:"|\\?\Z)'
+_ASIDE = re.compile(_QUOTED + r"|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_LAST_COMMA = re.compile(_QUOTED + r"|,(?=\s*[\]}])", re.DOTALL)
 _BLANK = re.compile(r"\s*")
 
 
