@@ -90,7 +90,9 @@ class Studio:
         # What is stored comes to the other list together, and its pictures after the rows.
         page.wait_for_timeout(1600)
         pictures = "[...document.querySelectorAll('[data-uploads-files-list] img')]"
-        samples.until(page, f"{pictures}.every(({{ complete, naturalWidth }}) => complete && naturalWidth > 0)")
+        samples.until(
+            page, f"{pictures}.every(({{ complete, naturalWidth }}) => complete && naturalWidth > 0)"
+        )
 
 
 def shoot(page: Page, name: str, full: bool = False) -> None:
