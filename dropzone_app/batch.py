@@ -6,7 +6,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -206,7 +206,9 @@ class Batch:
                 return
             self._storage.sync(together(self._link, put, self._storage.at_once))
             if put:
-                self._records.store([entry.record.id for entry in put if entry.record])
+                stored = [entry.record for entry in put if entry.record]
+                urls = {record.id: record.url for record in stored if record.url}
+                self._records.store([record.id for record in stored], urls)
             else:
                 self._records.settle()
         except BaseException:
@@ -307,6 +309,8 @@ class Batch:
                 entry.record = self._records.rekey(entry.record, str(taken.filename or ""))
         else:
             self._storage.commit(entry.part.staged, entry.record.key)
+        if url := entry.part.staged.url:
+            entry.record = replace(entry.record, url=url)
         return entry.part.staged, entry.record.key
 
     def _take_back(self, put: list[_Entry]) -> None:

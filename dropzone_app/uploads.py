@@ -434,6 +434,16 @@ class Site:
         except KeyError:
             raise FileNotFoundError(f"no storage for the set {record.storage!r}") from None
 
+    def url_of(self, record: Record, *, disposition: str, expires: int | None) -> str | None:
+        """Where a client may fetch a recorded file itself, as :meth:`Storage.url` has it; None: the app serves it.
+
+        FileNotFoundError as in :meth:`keeper`.
+        """
+        keeper = self.keeper(record)
+        url = keeper.url(record.key, disposition=disposition, media_type=record.type, expires=expires)
+        # What the storage told of this file, before what can be said of all of them.
+        return url and (record.url or url)
+
     def thumbnails_of(self, record: Record) -> Thumbnails | None:
         """Where the thumbnail of a recorded file is kept: beside it, or in the app's own storage."""
         return self.keeper(record).thumbnails or self.storage.thumbnails

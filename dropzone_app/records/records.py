@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -75,6 +75,8 @@ class Record:
     arrived_sha256: str | None = None
     #: Of a kind that may hold a script: whether it holds none; None where nobody has looked.
     inert: bool | None = None
+    #: Where its storage told that everyone may fetch it, for good; None where it told nothing.
+    url: str | None = None
 
     def came_as(self, size: int | None, sha256: str | None) -> bool:
         """Whether a file of this size and digest can be the one that came; None in place of a digest is any."""
@@ -275,8 +277,12 @@ class Records:
             connection.execute(update(_files).where(_files.c.id == record.id).values(key=key))
         return replace(record, key=key)
 
-    def store(self, ids: Sequence[str]) -> None:
-        """Make reserved rows ``stored``, all of them in one transaction, for good."""
+    def store(self, ids: Sequence[str], urls: Mapping[str, str] | None = None) -> None:
+        """Make reserved rows ``stored``, all of them in one transaction, for good; by id, the URLs to keep of them."""
+        if urls:
+            told = update(_files).where(_files.c.id == bindparam("told")).values(url=bindparam("at"))
+            with self._write() as connection:
+                connection.execute(told, [{"told": id, "at": url} for id, url in urls.items()])
         try:
             if not self._database.change_each(self._store, [{"reserved": id} for id in ids], final=True):
                 raise SQLAlchemyError("a reservation was undone while it was being committed")

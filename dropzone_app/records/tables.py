@@ -43,6 +43,8 @@ files = Table(
     Column("arrived_sha256", String(64)),
     # Of a kind that may hold a script: whether it holds none. NULL where nobody has looked.
     Column("inert", Boolean),
+    # Where its storage told that everyone may fetch it, for good. NULL where it told nothing.
+    Column("url", Text),
     # Whether its set keeps the same bytes only once for an owner.
     Column("once", Boolean, nullable=False),
     Column("created", BigInteger, nullable=False),

@@ -76,8 +76,8 @@ class Storage(Protocol):
     def commit(self, staged: StagedFile, key: str) -> str:
         """Make all bytes visible under the returned key, or nothing.
 
-        FileExistsError: the key is taken; where a file lies at a folder of it, the error's ``filename`` is that
-        folder's key.
+        Where the storage tells a URL that is everyone's and lasts, it is kept as ``staged.url``. FileExistsError:
+        the key is taken; where a file lies at a folder of it, the error's ``filename`` is that folder's key.
         """
 
     def sync(self, committed: Iterable[tuple[StagedFile, str]]) -> None:

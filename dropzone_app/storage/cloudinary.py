@@ -2,7 +2,7 @@
 
 They are kept as what Cloudinary calls raw: every byte as it came, whatever it is. A key is a ``public_id``, with a part
 that nobody can guess or have twice. Who may read is decided here: files are ``authenticated`` there and come through
-the app, unless the URL says ``public=true``; then each has a lasting ``secure_url``.
+the app, unless the URL says ``public=true``; then each has a lasting ``secure_url``, kept with its record.
 
 https://cloudinary.com/documentation/image_upload_api_reference, https://cloudinary.com/documentation/admin_api
 """
@@ -207,6 +207,9 @@ class CloudinaryStorage:
             with contextlib.suppress(OSError):
                 self._destroy(name)
             raise OSError(errno.EIO, "Cloudinary kept something else than it was sent")
+        if self._public:
+            # Of the account's own host, and of this version: what was cached under this name is another one.
+            staged.url = answer.get("secure_url")
         return key
 
     def _upload(self, staged: StagedFile, name: str) -> Any:

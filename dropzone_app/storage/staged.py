@@ -71,6 +71,9 @@ class StagedFile:
     ``mode`` is what the process's umask takes from. OSError where the disk is full or failing.
     """
 
+    #: Where everyone may fetch the committed bytes for good, as the storage told it; None where it told nothing.
+    url: str | None = None
+
     def __init__(self, folder: Path, *, digest: bool, mode: int = 0o600, named: Path | None = None) -> None:
         self.size = 0
         #: Where the bytes are; None while they have no name.

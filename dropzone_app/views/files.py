@@ -93,11 +93,10 @@ def file(id: str, filename: str) -> Response:
     inline = bool(record.inert or _INLINE.fullmatch(record.type)) and "download" not in request.args
     disposition = _disposition("inline" if inline else "attachment", record.filename)
     try:
-        keeper = site().keeper(record)
-        elsewhere = keeper.url(record.key, disposition=disposition, media_type=record.type, expires=ELSEWHERE)
+        elsewhere = site().url_of(record, disposition=disposition, expires=ELSEWHERE)
         if elsewhere:
             return _redirect(elsewhere)
-        opened = keeper.open(record.key)
+        opened = site().keeper(record).open(record.key)
     except FileNotFoundError:
         current_app.logger.exception("the bytes of a record are gone")
         raise Rejected.because("unknown_file") from None

@@ -142,8 +142,7 @@ class UploadSet(uploads.UploadSet):
 
         OSError where the storage is not one of this app's any more.
         """
-        keeper = site_with(self).keeper(record)
-        lasting = keeper.url(record.key, disposition="inline", media_type=record.type, expires=None)
+        lasting = site_with(self).url_of(record, disposition="inline", expires=None)
         return lasting or str(file_fields(record)["url"])
 
     def delete(self, id: str | None) -> bool:

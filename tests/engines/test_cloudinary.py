@@ -1,6 +1,7 @@
 """Cloudinary: the client library's own calls, to a fake that checks each; by the contract of every storage."""
 
 import os
+import re
 import time
 import urllib.request
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from contract_rollback import RollbackContract
 from contract_storage import SIZES, StorageContract, content_of, exists, put, staged_with
-from core import SAMPLES, make_app
+from core import SAMPLES, make_app, site_of
 from fakes.cloudinary import CLOUD, SECRET, FakeCloudinary
 from flask import Flask
 from webclient import Visitor
@@ -285,9 +286,12 @@ def test_only_what_is_public_has_a_url_of_its_own(cloud: FakeCloudinary, tmp_pat
         (file,) = client.store(("file", "a.png", PNG))
         answer = client.get(file["url"])
         assert answer.status_code == (302 if public == "true" else 200)
+        (record,) = site_of(client.app).records.everything()
+        url = record.url or ""
+        assert url == (answer.location if public == "true" else "")
         if public == "true":
-            assert answer.location.startswith(f"http://{cloud.address}/{CLOUD}/raw/upload/v1/")
-            with urllib.request.urlopen(answer.location) as got:
+            assert re.match(f"http://{cloud.address}/{CLOUD}/raw/upload/v[0-9]{{9,}}/", url), "as it was told"
+            with urllib.request.urlopen(url) as got:
                 assert got.read() == PNG
 
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import make_server
@@ -258,7 +258,7 @@ class FakeCloudinary:
             "type": kind,
             "bytes": len(asset.content),
             "etag": asset.etag,
-            "secure_url": f"https://res.cloudinary.com/{CLOUD}/raw/{kind}/v{asset.version}/{name}",
+            "secure_url": f"http://{self.address}/{CLOUD}/raw/{kind}/v{asset.version}/{quote(name)}",
             **({"context": {"custom": asset.context}} if asset.context else {}),
         }
 
