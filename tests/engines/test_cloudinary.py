@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract_rollback import RollbackContract
+from contract_rollback import RollbackContract, UndoContract
 from contract_storage import SIZES, StorageContract, content_of, exists, put, staged_with
 from core import SAMPLES, make_app, site_of
 from fakes.cloudinary import CLOUD, SECRET, FakeCloudinary
@@ -79,13 +79,19 @@ class Cloud:
 
 
 @pytest.fixture
-def backend(cloud: FakeCloudinary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+def backend(database: str, cloud: FakeCloudinary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     # The contract knows its keys.
     monkeypatch.setattr(CloudinaryStorage, "unused_key", lambda self, key, size: key)
     return Cloud(cloud, tmp_path)
 
 
+@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
 class TestRollback(RollbackContract):
+    pass
+
+
+@pytest.mark.parametrize("database", ["PostgreSQL"], indirect=True)
+class TestUndoOnPostgreSQL(UndoContract):
     pass
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from contract_rollback import PARTS, Moment, RollbackContract, Visitor, files, hold
+from contract_rollback import PARTS, Moment, RollbackContract, UndoContract, Visitor, files, hold
 from core import make_app, site_of
 from engines.rgw import RADOSGateway
 from flask import Flask
@@ -36,10 +36,16 @@ class S3:
 
 
 @pytest.fixture
-def backend(rgw: RADOSGateway, tmp_path: Path) -> S3:
+def backend(database: str, rgw: RADOSGateway, tmp_path: Path) -> S3:
     return S3(rgw, tmp_path)
 
 
+@pytest.mark.parametrize("database", ["PostgreSQL"], indirect=True)
+class TestUndoOnPostgreSQL(UndoContract):
+    """What differs with the database is who remembers what is still to be undone."""
+
+
+@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
 class TestContract(RollbackContract):
     @pytest.mark.parametrize("call", [1, 3])
     @pytest.mark.parametrize("how", ["hangs", "ends"])
