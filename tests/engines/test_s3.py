@@ -125,6 +125,25 @@ def test_a_multipart_upload_that_fails_is_aborted(
     assert lying(rgw, storage) == {key: big.size}
 
 
+@pytest.mark.parametrize("second", [FileExistsError, FileNotFoundError], ids=["taken", "no such upload"])
+def test_a_multipart_upload_whose_answer_was_lost_is_found_to_have_been_completed(
+    storage: S3Storage, rgw: RADOSGateway, big: Any, monkeypatch: pytest.MonkeyPatch, second: type[OSError]
+) -> None:
+    """boto3 asks again, and a store may say then that the key is taken, or that it knows of no such upload."""
+    ask = storage.ask
+
+    def asked_twice(operation: str, name: str, **more: Any) -> Any:
+        answer = ask(operation, name, **more)
+        if operation == "complete_multipart_upload":
+            raise second
+        return answer
+
+    monkeypatch.setattr(storage, "ask", asked_twice)
+    key = storage.unused_key("film.mp4", big.size)
+    assert storage.commit(big, key) == key
+    assert lying(rgw, storage) == {key: big.size}
+
+
 def test_what_a_dead_process_had_begun_is_aborted_when_it_is_taken_back(
     storage: S3Storage, rgw: RADOSGateway, big: Any
 ) -> None:
