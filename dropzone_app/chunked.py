@@ -83,6 +83,18 @@ class UnfinishedFiles:
         self._site.storage_of(self._set).check()
         self._unfinished.remove(upload.id)
 
+    @staticmethod
+    def cancel(site: Site, owner: str, uuid: str) -> Unfinished | None:
+        """Forget what has arrived of the owner's upload, and take no more under its uuid until the sweep forgets that
+        too; None where there is none. Rejected while it is committed."""
+        refusal = Rejected.because("upload_cancelled").dumps()
+        upload = site.records.unfinished.cancel(owner, uuid, refusal)
+        if upload and upload.state == COMMITTING:
+            raise Rejected.because("uuid_busy")
+        if upload:
+            drop(site, upload)
+        return upload
+
     def _commit(self, upload: Unfinished, last: Held, sha256: str | None) -> Verdict:
         """Commit a file of which all is there. Where that fails, its last chunk is missing again."""
         try:
@@ -256,16 +268,6 @@ class ChunkedUploads(UnfinishedFiles):
                 raise Rejected.because("chunk_changed", field="sha256")
             case Taken.CLOSED:
                 return self._outcome(incoming)
-
-    @staticmethod
-    def cancel(site: Site, owner: str, uuid: str) -> Unfinished | None:
-        """Forget what has arrived of the owner's upload; None where there is none. Rejected while it is committed."""
-        upload = site.records.unfinished.cancel(owner, uuid)
-        if upload and upload.state == COMMITTING:
-            raise Rejected.because("uuid_busy")
-        if upload:
-            drop(site, upload)
-        return upload
 
     # ---- the first chunk
 

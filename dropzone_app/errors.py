@@ -128,6 +128,10 @@ MESSAGES: dict[str, Message] = {
     "upload_gone": Message(
         409, "what had arrived of this file is gone: it was cancelled or cleared away; send the file again."
     ),
+    # Also when a chunk comes that somebody on the way has held back.
+    "upload_cancelled": Message(
+        410, "the upload of this file was cancelled; drop the file again to send it after all."
+    ),
     "no_chunks": Message(400, "files cannot be sent in chunks here; send the file in one piece."),
     # A request of the tus protocol; the upload may go on.
     "tus_version": Message(

@@ -17,7 +17,7 @@ from typing import Any
 
 from .batch import Verdict
 from .checks import Screening, check_announced, check_sha256
-from .chunked import COMMIT_PATIENCE, UnfinishedFiles, drop
+from .chunked import COMMIT_PATIENCE, UnfinishedFiles
 from .config import Size
 from .errors import Rejected
 from .kinds import HEAD
@@ -292,8 +292,4 @@ class TusUpload(UnfinishedFiles):
         """Forget the upload and what has come of it. Rejected once it is a file."""
         if self.record:
             raise Rejected.because("tus_stored")
-        cancelled = self._unfinished.cancel(self._upload.owner, self._upload.uuid)
-        if cancelled and cancelled.state == COMMITTING:
-            raise Rejected.because("uuid_busy")
-        if cancelled:
-            drop(self._site, cancelled)
+        self.cancel(self._site, self._upload.owner, self._upload.uuid)

@@ -147,7 +147,9 @@ class Chunks(RuleBasedStateMachine):
         model = self.model(owner, uuid)
         found = ChunkedUploads.cancel(site_of(self.apps[worker]), owner, uuid)
         if found and not model.stored:
-            del self.models[owner, uuid]
+            # And stays so, whatever comes late.
+            text = Rejected.because("upload_cancelled").text
+            self.models[owner, uuid] = Model(lied=True, refused=text)
 
     @rule(worker=workers)
     def restart(self, worker: int) -> None:

@@ -750,15 +750,35 @@ def test_another_size_under_the_uuid_of_an_unfinished_upload_is_refused_by_check
     assert (told["state"], told["status"]) == ("refused", 409)
 
 
-def test_a_cancelled_upload_is_gone_and_its_uuid_is_new(visitor: Visitor, tmp_path: Path) -> None:
-    send(visitor, BYTES, 0)
+@pytest.mark.parametrize("filename", ["a.png", "refused.exe"])
+def test_a_cancelled_upload_is_gone_and_no_late_chunk_begins_it_anew(
+    visitor: Visitor, tmp_path: Path, filename: str
+) -> None:
+    send(visitor, BYTES, 0, filename=filename)
     assert visitor.delete("/uploads/u").status_code == 204
-    assert_only(tmp_path)
-    assert visitor.get("/uploads/u").status_code == 404
     assert visitor.delete("/uploads/u").status_code == 404
-    # So is one that was refused.
-    send(visitor, BYTES, 0, filename="a.exe")
-    assert visitor.delete("/uploads/u").status_code == 204
+    for index in (0, 1):
+        assert_refused(
+            send(visitor, BYTES, index),
+            410,
+            "The upload of this file was cancelled; drop the file again to send it after all.",
+        )
+    assert_only(tmp_path)
+    assert visitor.get("/uploads").get_json() == {"uploads": {}}
+    assert (visitor_state(visitor)["state"], visitor_state(visitor)["code"]) == (
+        "refused",
+        "upload_cancelled",
+    )
+    # Another owner's is nobody's business, and this one has others.
+    assert send(Visitor(visitor.app), BYTES, 0).status_code == 202
+    assert send_all(visitor, BYTES, uuid="v").status_code == 201
+
+
+def test_a_cancelled_upload_is_forgotten_in_time(visitor: Visitor) -> None:
+    send(visitor, BYTES, 0)
+    visitor.delete("/uploads/u")
+    result = visitor.app.test_cli_runner().invoke(args=["uploads", "sweep", "--age", "0"])
+    assert result.exit_code == 0, result.output
     assert send_all(visitor, BYTES).status_code == 201
 
 
@@ -779,7 +799,7 @@ def test_an_upload_that_is_cancelled_while_its_chunk_arrives_is_told_so(
         return writer
 
     monkeypatch.setattr(ChunkFolder, "write", cancel)
-    assert_refused(send(visitor, BYTES, 1), 409)
+    assert_refused(send(visitor, BYTES, 1), 410)
     assert cancelled == [204]
     assert_only(tmp_path)
 

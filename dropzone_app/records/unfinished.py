@@ -271,8 +271,12 @@ class UnfinishedUploads:
             self._let_go(connection, [id])
             self._delete(connection, [id])
 
-    def cancel(self, owner: str, uuid: str) -> Unfinished | None:
-        """Forget the owner's upload with this uuid unless it is being committed; what it was, or is."""
+    def cancel(self, owner: str, uuid: str, refusal: str) -> Unfinished | None:
+        """Refuse the owner's upload with this uuid for good unless it is being committed; what it was, or is.
+
+        None also where it was cancelled before. What is known by an address of the server's own is forgotten: no
+        repeat begins it anew.
+        """
         if "\0" in uuid:
             return None
         with self._write() as connection, changing(self._quotas, connection, owner) as room:
@@ -281,9 +285,19 @@ class UnfinishedUploads:
             )
             row = found.mappings().first()
             upload = _unfinished(row) if row else None
-            if row and upload and upload.state != COMMITTING:
-                if room and row["counts"]:
-                    room.add(-upload.size, -1)
+            if not (row and upload) or upload.refusal == refusal:
+                return None
+            if upload.state == COMMITTING:
+                return upload
+            if room and row["counts"]:
+                room.add(-upload.size, -1)
+            if upload.tus_metadata is None:
+                connection.execute(delete(_chunks).where(_chunks.c.upload == upload.id))
+                spent = {"state": REFUSED, "refusal": refusal, "handle": "", "file": None, "counts": False}
+                connection.execute(
+                    update(_uploads).where(_uploads.c.id == upload.id).values(updated=now(), **spent)
+                )
+            else:
                 self._delete(connection, [upload.id])
             return upload
 

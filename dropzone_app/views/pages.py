@@ -148,8 +148,9 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         "onClick": on_click,
         "button": keys.get("DROPZONE_UPLOAD_BTN_ID", "upload"),
         "redirect": _address("DROPZONE_REDIRECT_VIEW"),
-        # A view of the host's own answers for itself.
-        "checkUrl": None if own else url_for("uploads.check", name=upload_set.name),
+        "checkUrl": url_for("uploads.check", name=upload_set.name),
+        # It answers for itself: only what came of a file before is asked, and not what would become of it.
+        "ownView": bool(own),
         "uploadsUrl": url_for("uploads.unfinished"),
         "owner": sha256(f"zone {me}".encode()).hexdigest()[:16],
         "digests": upload_set.duplicates != "keep",

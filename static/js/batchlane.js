@@ -17,6 +17,8 @@ export class BatchLane {
   constructor(queue) {
     this.queue = queue;
     this.packer = /** @type {Packer<Entry>} */ (new Packer(limitsOfRequest(queue.options)));
+    /** Those that a person lets wait. @type {Set<Entry>} */
+    this.paused = new Set();
   }
 
   /**
@@ -25,10 +27,28 @@ export class BatchLane {
    * @param {Entry} entry
    */
   put(entry) {
+    if (entry.paused) this.paused.add(entry);
     // What broke a request twice is not given others to take along.
-    if (entry.lost >= MOST_LOST - 1) this.packer.alone(entry);
+    else if (entry.lost >= MOST_LOST - 1) this.packer.alone(entry);
     else this.packer.add(entry);
     this.queue.pump();
+  }
+
+  /** @param {Entry} entry */
+  pause(entry) {
+    if (this.packer.remove(entry)) this.paused.add(entry);
+  }
+
+  /** @param {Entry} entry */
+  resume(entry) {
+    if (!this.paused.delete(entry)) return;
+    this.put(entry);
+    this.packer.close();
+  }
+
+  /** @param {Entry} entry that shall not be sent */
+  remove(entry) {
+    if (!this.paused.delete(entry)) this.packer.remove(entry);
   }
 
   /**

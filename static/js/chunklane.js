@@ -194,7 +194,7 @@ export class ChunkLane {
   }
 
   /**
-   * Sends a file from its first byte, after the server has forgotten what came of it before.
+   * Sends a file from its first byte, as another one: what came of it before is cancelled, and stays so.
    *
    * @param {Entry} entry
    */
@@ -206,8 +206,10 @@ export class ChunkLane {
     queue.waits(entry);
     const problem = await queue.delete(entry);
     if (!isOpen(entry)) return;
-    if (problem === "") this.put(entry);
-    else queue.settle(entry, { state: "failed", sentence: problem });
+    if (problem === "") {
+      queue.rename(entry);
+      this.put(entry);
+    } else queue.settle(entry, { state: "failed", sentence: problem });
   }
 
   /**
@@ -250,7 +252,7 @@ export class ChunkLane {
     if (!entry.left) return;
     // With its last chunk on the way it may be stored, and then has to be told of where it cannot be deleted.
     await (whole ? queue.clean(entry) : queue.forget(uuid));
-    // A chunk that a proxy still held has begun it anew.
+    // What a proxy still held has begun it by now, or anew where it was stored and deleted.
     setTimeout(() => queue.delete({ uuid }), LATE_MS);
   }
 

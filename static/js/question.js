@@ -23,12 +23,14 @@ export class Question {
    */
   async ask(entries) {
     const { line, options, transport } = this.queue;
-    const { checkUrl, digests } = options;
+    const { checkUrl, digests, ownView } = options;
     await line.whenOpen();
     if (!checkUrl) return this.askEach(entries);
+    const asked = ownView ? entries.filter(({ left }) => left) : entries;
+    if (asked.length === 0) return {};
     /** @type {Record<string, string>} */
-    const sums = digests ? await digestsOf(entries) : {};
-    const files = entries.map(({ uuid, file, size, path }) => ({
+    const sums = digests && !ownView ? await digestsOf(asked) : {};
+    const files = asked.map(({ uuid, file, size, path }) => ({
       uuid,
       filename: file.upload.filename,
       size,
@@ -44,15 +46,13 @@ export class Question {
     });
     // Without this view of ours nobody need be asked again.
     if (answer.status === 404 || answer.status === 405) options.checkUrl = undefined;
-    try {
-      return (answer.status === 200 && JSON.parse(answer.text).uploads) || {};
-    } catch {
-      return {};
-    }
+    const states = statesIn(answer);
+    if (!ownView) return states;
+    return Object.fromEntries(Object.entries(states).filter(([, { state }]) => state !== "refused"));
   }
 
   /**
-   * A view of the host's own tells nothing before it is sent a file; of one that was begun in chunks, ours does.
+   * Where a script has not said whom to ask, what came of a file that was begun in chunks is still told.
    *
    * @param {Entry[]} entries
    */
@@ -64,6 +64,18 @@ export class Question {
       if (state) states[uuid] = state;
     }
     return states;
+  }
+}
+
+/**
+ * @param {import("./types.js").Answer} answer
+ * @returns {Record<string, State>}
+ */
+function statesIn({ status, text }) {
+  try {
+    return (status === 200 && JSON.parse(text).uploads) || {};
+  } catch {
+    return {};
   }
 }
 

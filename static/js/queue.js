@@ -198,7 +198,7 @@ export class Queue {
    */
   decided = (file, said) => {
     const entry = this.entries.get(file);
-    if (entry?.state !== "waiting") return;
+    if (entry?.state !== "waiting" && entry?.state !== "paused") return;
     if (said !== null) {
       this.change(entry, "refused", said);
       return;
@@ -216,7 +216,7 @@ export class Queue {
     if (!entry || !isOpen(entry)) return;
     this.held.delete(entry);
     this.precheck.remove(entry);
-    this.batches.packer.remove(entry);
+    this.batches.remove(entry);
     file.status = "canceled";
     this.change(entry, "cancelled");
     this.dropzone.emit("canceled", file);
@@ -288,12 +288,17 @@ export class Queue {
     const cure = cureOf(entry);
     if (cure === "") return;
     if (cure !== "retry") {
-      entry.file.upload.uuid = entry.uuid = crypto.randomUUID?.() ?? this.dropzone.constructor.uuidv4();
+      this.rename(entry);
       entry.left = entry.paused = false;
       this.alike.set(likeness(entry), entry);
     }
     entry.lost = 0;
     this.again(entry);
+  }
+
+  /** Lets the server take a file for another one than before. @param {Entry} entry */
+  rename(entry) {
+    entry.file.upload.uuid = entry.uuid = crypto.randomUUID?.() ?? this.dropzone.constructor.uuidv4();
   }
 
   /** Sends again all that failed for another reason than the file itself. */
@@ -313,7 +318,7 @@ export class Queue {
    * Lets nothing more leave until resume(). Requests that are on their way come to their end; of a file in chunks,
    * what has not arrived leaves again.
    *
-   * @param {Entry} [entry] this one alone, which can be a file in chunks only; else all
+   * @param {Entry} [entry] this one alone, unless it is on its way with others; else all
    */
   pause(entry) {
     if (!entry) {
@@ -323,6 +328,7 @@ export class Queue {
     } else if (this.canPause(entry)) {
       entry.paused = true;
       this.chunks.pause((one) => one === entry);
+      this.batches.pause(entry);
       if (entry.state === "waiting") this.change(entry, "paused");
       this.pump();
     }
@@ -334,13 +340,14 @@ export class Queue {
     else if (entry.paused) {
       entry.paused = false;
       if (entry.state === "paused") this.change(entry, "waiting");
+      this.batches.resume(entry);
       this.pump();
     }
   }
 
   /** @param {Entry} entry */
   canPause(entry) {
-    return ["waiting", "sending"].includes(entry.state) && this.chunks.takes(entry);
+    return entry.state === "waiting" || (entry.state === "sending" && this.chunks.takes(entry));
   }
 
   /** Cancels all that is not stored yet. */

@@ -36,6 +36,7 @@
  * @property {number | null} [maxContentLength]
  * @property {number | null} [chunkSize] larger files go in chunks of so much; null: not here
  * @property {string} [checkUrl] where a list of files is asked about before they are sent
+ * @property {boolean} [ownView] a view of the host's takes the files, and alone knows which of them it refuses
  * @property {string} [uploadsUrl] below it stands what became of each file, by its uuid
  * @property {boolean} [digests] the set tells duplicates by their SHA-256
  * @property {Record<string, string>} [icons] drawing → the extensions that it stands for

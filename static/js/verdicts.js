@@ -17,8 +17,8 @@ const ALTERED = ["size_differs", "digest_differs"];
 /** What the server could not look at just now: other parts of the same request may have been refused for good. */
 const LATER = ["not_scanned", "not_decoded"];
 
-/** Refusals of chunks that do not belong together: sent once more, all from the first, they may. */
-const MIXED = ["chunk_differs", "damaged"];
+/** Refusals of what came under one uuid, and not of the file: sent from its first byte under another it may pass. */
+const SPOILED = ["chunk_differs", "damaged", "upload_cancelled"];
 
 /**
  * What to do about an answer as a whole, before each part gets its verdict:
@@ -69,7 +69,7 @@ export function verdicts(answer, parts, words = {}) {
     const code = codes.get(indexOf(key)) ?? answer.code;
     if (code === "uuid_busy") return { state: "failed", sentence: said, busy: true };
     if (ALTERED.includes(code)) return { state: "failed", sentence: said, altered: true };
-    const later = curable(answer) || [...LATER, ...MIXED].includes(code);
+    const later = curable(answer) || [...LATER, ...SPOILED].includes(code);
     return { state: later ? "failed" : "refused", sentence: said };
   };
   if (answer.perPart && parts.length > 1 && text !== "") return byLine(text, judge, parts, say);

@@ -33,6 +33,11 @@ def page() -> str:
     return render_template_string(PAGE, button="without" not in request.args)
 
 
+@app.get("/zone")
+def zone() -> str:
+    return render_template_string("<!doctype html>{{ uploads.zone('photos', action='/own') }}")
+
+
 @app.get("/form")
 def form() -> str:
     kind = "type=button" if "button" in request.args else ""

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from urllib.parse import urljoin
 import pytest
 from browser.samples import counts, drop, everything, finished, listed, row, states, until, write
 from playwright.sync_api import Error, Page, expect
-from proxy import Proxy
+from proxy import UPLOADS, Proxy
 from support import LiveServer
 
 CHUNK = 140_000
@@ -86,10 +87,10 @@ def again(page: Page) -> None:
 class Stalled:
     """A line that lets some chunks through, and then nothing more until `release`."""
 
-    def __init__(self, proxy: Proxy, passing: int = PASSING, **which: Any) -> None:
+    def __init__(self, proxy: Proxy, passing: int = PASSING, path: str = UPLOADS, **which: Any) -> None:
         self._released = threading.Event()
-        proxy.slow(100_000_000, times=passing, **which)
-        self._rule = proxy.block(self._released, times=float("inf"))
+        proxy.slow(100_000_000, times=passing, path=path, **which)
+        self._rule = proxy.block(self._released, times=float("inf"), path=path)
 
     def wait(self, page: Page, passed: int = PASSING) -> dict[str, Any]:
         """Wait until the server has so many chunks of the one file that is on its way.
@@ -366,6 +367,33 @@ def test_a_folder_dropped_again_after_a_reload_sends_what_is_missing(
     drop(proxied, small[0])
     finished(proxied, 1)
     assert len(everything(proxied)) == 122
+
+
+def test_a_zone_with_a_view_of_the_hosts_own_sends_only_what_is_missing_too(
+    page: Page, live_server: Callable[..., LiveServer], tmp_path: Path
+) -> None:
+    command = [sys.executable, str(Path(__file__).parent / "keys_app.py"), "{port}"]
+    server = live_server(command=command, env={"FLASK_UPLOADS_CHUNK_SIZE": str(CHUNK)})
+    path = film(tmp_path / "holiday", CHUNKS * CHUNK, "film.txt")
+    path.write_bytes(path.read_bytes().hex()[: CHUNKS * CHUNK].encode())
+    small = write(tmp_path / "holiday", {f"{n}.txt": b"%04d" % n * 250 for n in range(60)})
+    with Proxy(server.url) as proxy:
+        opened(page, urljoin(proxy.url, "/zone"))
+        proxy.slow(100_000_000, path="/own", lengths=range(CHUNK), times=float("inf"))
+        line = Stalled(proxy, path="/own")
+        drop(page, tmp_path / "holiday")
+        left = line.wait(page)
+        until(page, "document.querySelector('.dropzone').batchUploader.counts.stored === 60")
+        again(page)
+        line.release()
+        note_chunks(page)
+        taken = proxy.taken
+        drop(page, tmp_path / "holiday")
+        assert finished(page, 61)["stored"] == 61
+        assert indexes(page) == list(range(PASSING, CHUNKS))
+        assert proxy.taken - taken < (CHUNKS - PASSING) * (CHUNK + 2_000) + 20_000, "small ones went again"
+        assert len(everything(page)) == len(small) + 1
+        assert assert_stored(page, path)["uuid"] == left["uuid"]
 
 
 def leave_unfinished(page: Page, proxy: Proxy, path: Path) -> dict[str, Any]:

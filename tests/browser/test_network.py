@@ -295,6 +295,36 @@ def test_a_pause_lets_nothing_leave_until_it_ends(
     assert finished(proxied, 3)["stored"] == 3
 
 
+def test_a_file_may_be_paused_by_itself_before_it_leaves(
+    proxied: Page, proxy: Proxy, files: list[Path], tmp_path: Path
+) -> None:
+    # Those that wait to be asked about too.
+    large = write(tmp_path, {"long.txt": b"a line\n" * 200_000, "also.txt": b"also\n"})
+    queue = "document.querySelector('.dropzone').batchUploader"
+    proxied.evaluate(f"{queue}.pause()")
+    drop(proxied, *files)
+    until(proxied, f"{queue}.batches.packer.closed")
+    drop(proxied, *large)
+    for name in ("two.txt", "three.txt", "also.txt"):
+        row(proxied, name).get_by_role("button", name="Pause").click()
+    expect(row(proxied, "two.txt")).to_contain_text("Paused")
+    proxied.evaluate(f"{queue}.resume()")
+    until(proxied, f"{queue}.counts.stored === 2")
+    proxied.wait_for_timeout(300)
+    assert sorted(name for name, state in states(proxied).items() if state == "paused") == [
+        "also.txt",
+        "three.txt",
+        "two.txt",
+    ]
+    assert len(listed(proxied)) == 2
+    for name in ("two.txt", "also.txt"):
+        row(proxied, name).get_by_role("button", name="Resume").click()
+    until(proxied, f"{queue}.counts.stored === 4")
+    row(proxied, "three.txt").get_by_role("button", name="Cancel").click()
+    assert finished(proxied, 5) | {"stored": 4, "cancelled": 1} == counts(proxied)
+    assert len(listed(proxied)) == 4
+
+
 def test_cancel_ends_what_is_open_and_what_was_stored_meanwhile_is_not_kept(
     proxied: Page, proxy: Proxy, files: list[Path]
 ) -> None:

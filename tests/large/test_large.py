@@ -1,5 +1,6 @@
 """What a big part costs the server: bytes written and memory, counted by the kernel (Linux only)."""
 
+import base64
 import hashlib
 import http.client
 import json
@@ -88,24 +89,56 @@ class Measured:
             "Content-Type: application/octet-stream\r\n\r\n"
         ).encode()
         tail = f"\r\n--{BOUNDARY}--\r\n".encode()
-        length = str(len(head) + content.size + len(tail))
 
         def body() -> Iterator[bytes | memoryview]:
             yield head
             yield from content
             yield tail
 
+        length = len(head) + content.size + len(tail)
+        answer, cost = self._measure("POST", "/upload", body(), length, self._headers)
+        return answer.status, answer.read().decode(), cost
+
+    def upload_by_tus(self, filename: str, content: Content) -> tuple[str, Cost]:
+        """Begin an upload of the tus protocol, and send all of it in one request; its address, and the cost of that."""
+        name = base64.b64encode(filename.encode()).decode()
+        told = {"Upload-Length": str(content.size), "Upload-Metadata": f"filename {name}"}
+        usual = {"Tus-Resumable": "1.0.0", "Cookie": self._headers["Cookie"]}
+        self._connection.request("POST", "/tus/", headers={**usual, **told})
+        answer = self._connection.getresponse()
+        assert answer.status == 201, answer.read()
+        answer.read()
+        address = answer.headers["Location"]
+        bytes_ = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+        answer, cost = self._measure("PATCH", address, iter(content), content.size, {**usual, **bytes_})
+        assert answer.status == 204, answer.read()
+        answer.read()
+        return address, cost
+
+    def get(self, path: str) -> Any:
+        """JSON from the server."""
+        self._connection.request("GET", path, headers={"Cookie": self._headers["Cookie"]})
+        return json.loads(self._connection.getresponse().read())
+
+    def _measure(
+        self,
+        method: str,
+        path: str,
+        body: Iterator[bytes | memoryview],
+        length: int,
+        headers: Mapping[str, str],
+    ) -> tuple[http.client.HTTPResponse, Cost]:
         pids = self.server.pids()
         written, before = self._written(pids), {}
         for pid in pids:
             # From here on the kernel's peak is the peak of this upload.
             Path(f"/proc/{pid}/clear_refs").write_text("5")
             before[pid] = kernel_count(pid, "status", "VmRSS") * 1024
-        self._connection.request("POST", "/upload", body(), {**self._headers, "Content-Length": length})
+        self._connection.request(method, path, body, {**headers, "Content-Length": str(length)})
         answer = self._connection.getresponse()
-        text = answer.read().decode()
+        # Its head comes when all is done.
         growth = {pid: kernel_count(pid, "status", "VmHWM") * 1024 - before[pid] for pid in pids}
-        return answer.status, text, Cost(self._written(pids) - written, growth)
+        return answer, Cost(self._written(pids) - written, growth)
 
     def _written(self, pids: list[int]) -> int:
         return sum(kernel_count(pid, "io", "write_bytes") for pid in pids)
@@ -217,6 +250,18 @@ def test_a_gigabyte_in_chunks_is_written_once_and_memory_stays_flat(
     print(f"written {written / file['size']:.4f} per byte, memory grew by {growth}")
     assert 1.0 <= written / file["size"] <= 1.05
     assert growth <= 32 * MIB
+
+
+def test_a_gigabyte_by_tus_is_written_once_and_memory_stays_flat(measured: Callable[..., Measured]) -> None:
+    server = measured()
+    server.upload_by_tus("warm.dat", Content(24 * MIB))
+    content = Content(1024 * MIB)
+    address, cost = server.upload_by_tus("big.dat", content)
+    file: dict[str, Any] = server.get(f"/uploads/{address.rpartition('/')[2]}")["file"]
+    assert (file["size"], file["sha256"]) == (content.size, content.sha256)
+    print(f"written {cost.written / content.size:.4f} per byte, memory grew by {cost.growth}")
+    assert 1.0 <= cost.written / content.size <= 1.05
+    assert max(cost.growth.values()) <= 32 * MIB
 
 
 def test_chunks_beyond_four_gigabytes_lie_where_they_belong(measured: Callable[..., Measured]) -> None:
