@@ -21,7 +21,7 @@ import { addTooltip } from "./tooltip.js";
 /** The drawing of each; its word is called as it is. @type {Record<string, string>} */
 const LOOKS = {
   waiting: "clock",
-  paused_file: "clock",
+  paused_file: "pause",
   sending: "up",
   sent: "up",
   checking: "dots",
@@ -165,13 +165,13 @@ export class Row {
       buttons.push(retry);
     }
     if (entry.paused || actions.canPause(entry)) {
-      const label = word(entry.paused ? "resume" : "pause");
-      buttons.push(button(label, entry.name, () => actions.pause(entry)));
+      const [drawing, label] = entry.paused ? ["play", word("resume")] : ["pause", word("pause")];
+      buttons.push(iconButton(drawing, label, entry.name, () => actions.pause(entry)));
     }
     if (isOpen(entry)) {
-      buttons.push(cross(words.cancel, entry.name, () => actions.cancel(entry)));
+      buttons.push(iconButton("close", words.cancel, entry.name, () => actions.cancel(entry)));
     } else if (entry.state !== "stored") {
-      buttons.push(cross(words.remove, entry.name, () => actions.remove(entry)));
+      buttons.push(iconButton("close", words.remove, entry.name, () => actions.remove(entry)));
     }
     this.buttons.replaceChildren(...buttons);
     if (hadFocus) (buttons[0] ?? focusable(this.element)).focus();
@@ -254,14 +254,15 @@ export function button(label, name, act) {
 }
 
 /**
+ * @param {string} drawing
  * @param {string} label
  * @param {string} name
  * @param {() => void} act
  */
-function cross(label, name, act) {
+function iconButton(drawing, label, name, act) {
   const element = button("", name, act);
   element.className = "uploads-icon-button";
-  element.replaceChildren(icon("close"));
+  element.replaceChildren(icon(drawing));
   element.setAttribute("aria-label", `${label} ${name}`);
   element.title = label;
   return element;
