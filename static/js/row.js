@@ -74,6 +74,8 @@ export class Row {
     this.drawn = null;
     this.look = "";
     this.cure = "";
+    /** @type {HTMLButtonElement | null} */
+    this.cross = null;
     this.words = document.createTextNode("");
     /** @type {HTMLElement | null} */
     this.message = null;
@@ -149,6 +151,7 @@ export class Row {
     const { entry, actions } = this;
     const { words } = actions;
     const hadFocus = this.buttons.contains(document.activeElement);
+    const onCross = hadFocus && document.activeElement === this.cross;
     const buttons = [];
     if (entry.stored) {
       const open = document.createElement("a");
@@ -168,13 +171,15 @@ export class Row {
       const [drawing, label] = entry.paused ? ["play", word("resume")] : ["pause", word("pause")];
       buttons.push(iconButton(drawing, label, entry.name, () => actions.pause(entry)));
     }
+    this.cross = null;
     if (isOpen(entry)) {
-      buttons.push(iconButton("close", words.cancel, entry.name, () => actions.cancel(entry)));
+      this.cross = iconButton("close", words.cancel, entry.name, () => actions.cancel(entry));
     } else if (entry.state !== "stored") {
-      buttons.push(iconButton("close", words.remove, entry.name, () => actions.remove(entry)));
+      this.cross = iconButton("close", words.remove, entry.name, () => actions.remove(entry));
     }
-    this.buttons.replaceChildren(...buttons);
-    if (hadFocus) (buttons[0] ?? focusable(this.element)).focus();
+    this.buttons.replaceChildren(...buttons, ...(this.cross ? [this.cross] : []));
+    // Whoever is about to press Pause must not find Cancel in its place.
+    if (hadFocus) ((onCross ? this.cross : buttons[0]) ?? buttons[0] ?? focusable(this.element)).focus();
   }
 
   drawProblem() {

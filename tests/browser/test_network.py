@@ -178,9 +178,9 @@ def test_a_full_disk_stops_the_queue_and_a_person_starts_it(
     proxied: Page, proxy: Proxy, tmp_path: Path
 ) -> None:
     proxied.evaluate("""() => {
-      const { packer } = document.querySelector(".dropzone").batchUploader;
-      packer.maxParts = 2;
-      document.querySelector(".dropzone").batchUploader.parallel = 1;
+      const { batchUploader } = document.querySelector(".dropzone");
+      batchUploader.batches.packer.maxParts = 2;
+      batchUploader.parallel = 1;
     }""")
     proxy.answer(507, "The server has no room left, and nothing was stored; try again later.")
     paths = write(tmp_path, {f"{n}.txt": b"text\n" for n in range(6)})
@@ -318,7 +318,9 @@ def test_a_file_may_be_paused_by_itself_before_it_leaves(
     ]
     assert len(listed(proxied)) == 2
     for name in ("two.txt", "also.txt"):
-        row(proxied, name).get_by_role("button", name="Resume").click()
+        row(proxied, name).get_by_role("button", name="Resume").press("Enter")
+        # It is gone, and what has come to its place ends the file.
+        assert not proxied.evaluate("document.activeElement?.matches('[aria-label^=Cancel]')")
     until(proxied, f"{queue}.counts.stored === 4")
     row(proxied, "three.txt").get_by_role("button", name="Cancel").click()
     assert finished(proxied, 5) | {"stored": 4, "cancelled": 1} == counts(proxied)

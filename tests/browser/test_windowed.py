@@ -114,7 +114,7 @@ def test_screen_readers_are_told_the_place_of_a_row_and_how_many_there_are(uploa
 
 def test_a_row_that_scrolls_away_keeps_the_focus_and_tab_goes_on_from_there(upload_page: Page) -> None:
     add(upload_page, 1000)
-    row(upload_page, "file 3.txt").get_by_role("button").focus()
+    row(upload_page, "file 3.txt").get_by_role("button", name="Cancel").focus()
     scroll(upload_page, "40000")
     assert focused(upload_page) == "file 3.txt"
     upload_page.keyboard.press("Tab")
@@ -127,15 +127,17 @@ def test_a_row_that_scrolls_away_keeps_the_focus_and_tab_goes_on_from_there(uplo
 
 def test_holding_tab_finds_every_row(upload_page: Page) -> None:
     add(upload_page, 200)
-    row(upload_page, "file 1.txt").get_by_role("button").focus()
+    row(upload_page, "file 1.txt").get_by_role("button", name="Cancel").focus()
     for number in range(2, 60):
-        upload_page.keyboard.press("Tab")
-        assert focused(upload_page) == f"file {number}.txt"
+        for name in ("Pause", "Cancel upload"):
+            upload_page.keyboard.press("Tab")
+            label = upload_page.evaluate("document.activeElement.getAttribute('aria-label')")
+            assert label == f"{name} file {number}.txt"
 
 
 def test_arrows_home_and_end_lead_through_the_whole_list(upload_page: Page) -> None:
     add(upload_page, 1000)
-    row(upload_page, "file 1.txt").get_by_role("button").focus()
+    row(upload_page, "file 1.txt").get_by_role("button", name="Cancel").focus()
     for key, number in (("ArrowDown", 2), ("PageDown", 12), ("End", 1000), ("ArrowUp", 999), ("Home", 1)):
         upload_page.keyboard.press(key)
         assert focused(upload_page) == f"file {number}.txt"
