@@ -24,6 +24,7 @@ from flask_dropzone import Dropzone
 from markupsafe import Markup
 
 from . import chunked, cli, dropzone, security
+from .access import Access
 from .config import DEFAULTS, SettingError, Settings, absolute_sqlite
 from .errors import Rejected
 from .intake import Part
@@ -157,6 +158,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """
     # Flask-Dropzone hangs its own files below static_url_path; ours come from the blueprint.
     app = Flask(__name__, static_folder=None, static_url_path="/static", template_folder=None)
+    app.session_interface = security.Sessions()
     app.config.from_mapping(DEFAULTS)
     # A page left open for weeks still knows its files; only an answer that changes the session sets the cookie.
     app.config.from_mapping(SESSION_COOKIE_SAMESITE="Lax", SESSION_REFRESH_EACH_REQUEST=False)
@@ -201,7 +203,12 @@ def _set_up(
     settings = Settings.from_config(app.config, dropzone.read(_set_dropzone_keys(app)))
     if not app.config.get("SECRET_KEY"):
         raise SettingError("SECRET_KEY is not set; sessions and CSRF tokens are signed with it.")
-    blueprint = make_blueprint(url_prefix, with_index=with_index)
+    if settings.access_code and not with_index:
+        raise SettingError(
+            "UPLOADS_ACCESS_CODE is for the standalone server; your app signs people in itself, and says who is "
+            "asking with Uploads(app, …, owner=…)."
+        )
+    blueprint = make_blueprint(url_prefix, with_index=with_index, with_sign_in=bool(settings.access_code))
     if blueprint.name in app.blueprints:
         raise SettingError(
             f"The app has a blueprint named {blueprint.name!r} already; register it under another name, "
@@ -238,6 +245,7 @@ def _set_up(
     app.extensions["uploads"] = here
     app.extensions["uploads_sweeper"] = Sweeper(here, settings.sweep_age)
     app.extensions["uploads_owner"] = owner
+    app.extensions["uploads_access"] = Access(settings.access_code) if settings.access_code else None
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
     app.register_blueprint(blueprint)
     _watch_later_set_up(app, blueprint, url_prefix)

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from ipaddress import ip_address
 
 from flask import Flask
 from granian import Granian
@@ -40,6 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
         default=min(os.cpu_count() or 1, 4),
         help="processes (default: %(default)s)",
     )
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        help="let anybody who can reach the address upload, without an access code",
+    )
     options = parser.parse_args(arguments)
     try:
         # Made once before any worker: a bad setting stops here, and the tables are there for all of them.
@@ -56,6 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     site: Site = app.extensions["uploads"]
+    if not (ip_address(listen_on).is_loopback or site.settings.access_code or options.open):
+        print(
+            f"{options.host} can be reached by others, and anybody could upload. Set FLASK_UPLOADS_ACCESS_CODE to a "
+            "code that people have to know, or say --open where that is meant.",
+            file=sys.stderr,
+        )
+        return 1
     site.records.close()
     _raise_descriptor_limit()
     address = f"[{options.host}]" if ":" in options.host else options.host

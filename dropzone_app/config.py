@@ -120,6 +120,15 @@ def parse_location(setting: str, value: object) -> str:
     return value
 
 
+def parse_code(setting: str, value: object) -> str:
+    """An access code that is not guessed in a day; SettingError names ``setting``, and never tells the code."""
+    # Values from the environment are read as JSON: digits alone come as a number.
+    code = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if len(code) < 8 or not code.isprintable():
+        raise SettingError(f"{setting} must be at least 8 characters; take a few words that nobody guesses.")
+    return code
+
+
 def parse_languages(setting: str, value: object) -> tuple[str, ...]:
     """Tags of languages there are, the one for all other readers first; SettingError names ``setting``."""
     words = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
@@ -170,6 +179,8 @@ class Settings:
     #: What one owner may have, in bytes and in files.
     quota: Size | None
     quota_files: int | None
+    #: What people show to use the standalone server; None: anybody may.
+    access_code: str | None
     #: Below which path a proxy sends the files of ``storage`` itself (nginx: X-Accel-Redirect); None: the app does.
     x_accel: str | None
     #: The name of the file field, Dropzone's ``paramName``.
@@ -207,6 +218,7 @@ class Settings:
             sweep_age=parse_count("UPLOADS_SWEEP_AGE", config["UPLOADS_SWEEP_AGE"]),
             quota=_given("UPLOADS_QUOTA", config, parse_size),
             quota_files=_given("UPLOADS_QUOTA_FILES", config, parse_count),
+            access_code=_given("UPLOADS_ACCESS_CODE", config, parse_code),
             x_accel=x_accel,
             max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
@@ -308,6 +320,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_SWEEP_AGE": 24 * 3600,
     "UPLOADS_QUOTA": None,
     "UPLOADS_QUOTA_FILES": None,
+    "UPLOADS_ACCESS_CODE": None,
     "UPLOADS_X_ACCEL": None,
     "UPLOADS_LANGUAGES": "en,zh",
     "UPLOADS_DECODE": None,

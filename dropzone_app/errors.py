@@ -237,6 +237,8 @@ MESSAGES: dict[str, Message] = {
     # What the server or the framework says; found by status where Flask raises them.
     "bad_request": Message(400, "The request could not be understood; reload the page and try again."),
     "signed_out": Message(401, "You are signed out; sign in again and repeat the upload."),
+    "code_wrong": Message(403, "That is not the access code; look it up and try again."),
+    "code_wait": Message(429, "Too many wrong codes came from there; try again in {seconds} seconds."),
     "forbidden": Message(403, "You may not do this here."),
     "not_found": Message(404, "There is nothing at this address."),
     "method": Message(405, "This address does not take {method} requests."),

@@ -9,7 +9,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, cast
 
-from flask import Request, Response, current_app, request, session
+from flask import Flask, Request, Response, current_app, request, session
+from flask.sessions import SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect, generate_csrf, validate_csrf
 from werkzeug.exceptions import HTTPException
 from wtforms import ValidationError
@@ -62,6 +63,13 @@ def owner_of_session() -> str:
 def is_first_visit() -> bool:
     """Whether this request came without a session, so that another one sent with it has another owner."""
     return bool(request.environ.get(_FIRST_VISIT, False))
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Flask's sessions, whose cookie never travels in the clear once it came over TLS (``Secure``)."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return super().get_cookie_secure(app) or request.is_secure
 
 
 def owner_of_lasting_session() -> str:

@@ -15,7 +15,7 @@ LAYERS = (
     {"__init__"},
     {"cli", "forms", "reuploaded"},
     {"views"},
-    {"security", "signals"},
+    {"access", "security", "signals"},
     {"sweep", "tus"},
     {"chunked", "state"},
     {"batch", "thumbnails"},
@@ -31,7 +31,7 @@ LAYERS = (
 
 # What only these may import: a module, or a folder and all in it. The first name that fits counts.
 # A door too: whoever imports it stands in a Flask app, and calls it with the app and its files.
-FLASK = {"__init__", "__main__", "cli", "reuploaded", "views", "security", "intake/request"}
+FLASK = {"__init__", "__main__", "cli", "reuploaded", "views", "access", "security", "intake/request"}
 KNOWN_TO = {
     "flask": FLASK,
     "flask_dropzone": {"__init__"},

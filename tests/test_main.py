@@ -50,6 +50,17 @@ def test_an_address_of_another_machine_ends_it_with_a_sentence(tmp_path: Path) -
     assert ended.stderr.startswith("192.0.2.1, port 5000, cannot be listened on: ")
 
 
+def test_an_address_that_others_reach_is_not_opened_to_everybody_by_mistake(tmp_path: Path) -> None:
+    ended = start(tmp_path, "--host", "0.0.0.0", "--port", "0x")
+    assert ended.returncode == 2
+    ended = start(tmp_path, "--host", "0.0.0.0")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "0.0.0.0 can be reached by others, and anybody could upload. Set FLASK_UPLOADS_ACCESS_CODE to a code that "
+        "people have to know, or say --open where that is meant.\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

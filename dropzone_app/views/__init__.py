@@ -8,12 +8,13 @@ from typing import cast
 from flask import Blueprint, Flask, Response, current_app, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.wrappers import Response as BaseResponse
 
 from .. import security
 from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
 from ..naming import shown
-from . import files, pages, states, tus, upload
+from . import files, pages, sign_in, states, tus, upload
 from .base import owner, site
 
 _PACKAGE = Path(__file__).parent.parent
@@ -22,8 +23,8 @@ _PACKAGE = Path(__file__).parent.parent
 _ROOT = _PACKAGE if (_PACKAGE / "templates").is_dir() else _PACKAGE.parent
 
 
-def make_blueprint(url_prefix: str | None, *, with_index: bool) -> Blueprint:
-    """The routes of DESIGN's HTTP table; ``/`` only where the app is ours alone."""
+def make_blueprint(url_prefix: str | None, *, with_index: bool, with_sign_in: bool = False) -> Blueprint:
+    """The routes of DESIGN's HTTP table; ``/`` and the sign-in only where the app is ours alone."""
     blueprint = Blueprint(
         "uploads",
         __name__,
@@ -34,6 +35,9 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool) -> Blueprint:
     )
     if with_index:
         blueprint.add_url_rule("/", "index", pages.index)
+    if with_sign_in:
+        blueprint.add_url_rule("/sign-in", "sign_in", sign_in.sign_in, methods=["GET", "POST"])
+        blueprint.add_url_rule("/sign-out", "sign_out", sign_in.sign_out, methods=["POST"])
     blueprint.add_url_rule("/upload", "upload", upload.upload, methods=["POST"])
     blueprint.add_url_rule("/upload/<name>", "upload", upload.upload, methods=["POST"])
     blueprint.add_url_rule("/upload/check", "check", states.check, methods=["POST"])
@@ -63,13 +67,19 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool) -> Blueprint:
     return blueprint
 
 
-def _guard() -> None:
+def _guard() -> BaseResponse | None:
     """Refuse before the body is read what can be refused by then."""
+    elsewhere = sign_in.guard()
+    if elsewhere is not None:
+        return elsewhere
     if request.endpoint == "uploads.tus":
         tus.guard()
-        return
-    if request.method in {"GET", "HEAD", "OPTIONS"}:
-        return
+    elif request.method not in {"GET", "HEAD", "OPTIONS"} and not sign_in.is_form():
+        _guard_body()
+    return None
+
+
+def _guard_body() -> None:
     settings = site().settings
     is_upload, is_check = (request.endpoint == f"uploads.{view}" for view in ("upload", "check"))
     if is_upload:
@@ -142,7 +152,9 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
             # Of the host's own views only those have a Body that received the files of a set.
             received = Body.begun(request) and not response.direct_passthrough
             return security.drained(response, request) if received else response
-        ours = security.answered_in_text(response, request, site().settings)
+        # A wrong code is said in the page that asks for it.
+        is_asked = request.endpoint == "uploads.sign_in" and response.mimetype == "text/html"
+        ours = response if is_asked else security.answered_in_text(response, request, site().settings)
         if ours is not response:
             # What it would have sent may be an open file.
             response.close()

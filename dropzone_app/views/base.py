@@ -9,6 +9,7 @@ from flask import current_app, request, url_for
 from jinja2 import Undefined, defaults
 
 from .. import security
+from ..access import may_sign_out
 from ..config import Size
 from ..errors import Rejected
 from ..kinds import icons, kind_of
@@ -82,7 +83,13 @@ def _icon_of(filename: str) -> str:
 
 
 #: What our templates call; a host has words of its own by these names.
-_OURS: dict[str, Any] = {"icon_of": _icon_of, "icons": icons, "word": _word, "size": _size}
+_OURS: dict[str, Any] = {
+    "icon_of": _icon_of,
+    "icons": icons,
+    "word": _word,
+    "size": _size,
+    "may_sign_out": may_sign_out,
+}
 
 
 def tell(signal: NamedSignal, **facts: Any) -> None:

@@ -140,6 +140,8 @@ export default {
     "none_stored": "No file was stored",
     "nameless": "A file without a name",
     "back": "Back",
+    "access_code": "Access code",
+    "sign_out": "Sign out",
     "unfinished": "Unfinished uploads",
     "discard": "Discard",
     "discard_this": "Discard what has arrived of {name}?",

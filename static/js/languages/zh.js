@@ -145,7 +145,9 @@ export default {
     "all_stored": "全部 {n} 个文件均已保存",
     "none_stored": "没有保存任何文件",
     "nameless": "没有名称的文件",
-    "back": "返回"
+    "back": "返回",
+    "access_code": "访问码",
+    "sign_out": "退出登录"
   },
   "server": {
     "empty_name": "文件没有可用的名称；请重命名后重新发送。",
@@ -222,6 +224,8 @@ export default {
     "bad_cursor": "找不到列表的这一页；请从第一页重新开始。",
     "bad_request": "无法理解请求；请重新加载页面后再试。",
     "signed_out": "您已退出登录；请重新登录后再次上传。",
+    "code_wrong": "访问码不正确；请核对后重试。",
+    "code_wait": "错误的访问码太多；请在 {seconds} 秒后重试。",
     "forbidden": "您不能在此处这样做。",
     "not_found": "此地址没有内容。",
     "method": "此地址不接受 {method} 请求。",
