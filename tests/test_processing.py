@@ -272,12 +272,14 @@ def test_a_cleaned_drawing_still_draws_and_has_no_script(tmp_path: Path) -> None
         (b"<html><body/></html>", "other_kind"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'>&undeclared;</svg>", "bad_syntax"),
         (f'<svg xmlns="{SVG}">{"<g>" * 20_000}{"</g>" * 20_000}</svg>'.encode(), "unsafe_svg"),
+        # 11 KB of which 5 MB would be made.
+        (f'<svg xmlns="{SVG}">{"<g>" * 1600}{"</g>" * 1600}</svg>'.encode(), "unsafe_svg"),
         (
             f'<!DOCTYPE svg [<!ENTITY a "{"x" * 99_999}">]><svg xmlns="{SVG}"><text>&a;&a;</text></svg>'.encode(),
             "harmful_entities",
         ),
     ],
-    ids=["text", "cut", "html", "entity", "deep", "growing"],
+    ids=["text", "cut", "html", "entity", "deep", "indented", "growing"],
 )
 def test_what_cannot_be_cleaned_is_refused(tmp_path: Path, content: bytes, code: str) -> None:
     site = site_of(make_app(tmp_path, drawings(svg="clean")))

@@ -12,9 +12,11 @@ from ..errors import Rejected
 #: A drawing is cleaned in memory, and for a second at worst nothing else runs in the process.
 MAX_SIZE = Size(5_000_000)
 
-# What the cleaner may have to write: entities expand, and it indents by depth. 21 KB can ask for 18 MB, 10 MB for
-# a terabyte.
-_MAX_WRITTEN = 20_000_000
+# What the cleaner may have to write: entities expand, and it indents by depth. 10 MB can ask for a terabyte, and what
+# is larger by so much than what was sent is larger than its set allows.
+_MAX_WRITTEN, _MAX_GROWTH = 20_000_000, 10
+# Any small drawing may have.
+_ALWAYS = 10_000
 
 _PICTURES = {"image": ["png", "jpeg", "gif", "webp", "avif"]}
 
@@ -45,12 +47,13 @@ def clean(file: BinaryIO, size: int) -> bytes:
 
 def _measure(drawing: bytes) -> None:
     """ValueError for what would grow past all measure while it is cleaned."""
+    most = min(_MAX_WRITTEN, _ALWAYS + _MAX_GROWTH * len(drawing))
     written = depth = 0
 
     def wrote(characters: int) -> None:
         nonlocal written
         written += characters
-        if written > _MAX_WRITTEN:
+        if written > most:
             raise ValueError("grows past all measure")
 
     def begin(name: str, attributes: Mapping[str, str]) -> None:

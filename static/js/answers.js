@@ -28,7 +28,7 @@ export class Answers {
     const open = entries.filter(isOpen);
     const course = courseOf(answer, entries.length);
     if (course === "lost" || course === "session") return this.lost(entries, answer, course);
-    line.went();
+    if (course !== "busy") line.went();
     if (course === "halve") {
       batches.packer.halve(entries, ["too_many_parts", "too_many_fields"].includes(answer.code) || isSmall(entries));
       batches.putBack(open);
@@ -69,7 +69,7 @@ export class Answers {
    *
    * @param {Entry[]} entries
    * @param {Answer} answer
-   * @param {boolean} busy those that the server had no time for go again
+   * @param {boolean} busy those that the server had no time for go again, and a few times those that it could not look at
    */
   deal(entries, answer, busy) {
     const { queue } = this;
@@ -81,7 +81,7 @@ export class Answers {
       // A person may have cancelled it on the way.
       if (!isOpen(entry)) {
         if (verdict.state === "stored") queue.clean(entry);
-      } else if (busy && verdict.state === "failed") back.push(entry);
+      } else if (busy && verdict.state === "failed" && !(verdict.later && (entry.lost += 1) >= MOST_LOST)) back.push(entry);
       else if (verdict.busy && (entry.lost += 1) < MOST_LOST) queue.againLater(entry);
       else if (verdict.altered) queue.chunks.startsOver(entry) || this.judgeAltered(entry, verdict);
       else queue.settle(entry, verdict);

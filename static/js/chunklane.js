@@ -2,7 +2,7 @@ import { ChunkedFile } from "./chunkedfile.js";
 import { Digests } from "./digests.js";
 import { retryAfter } from "./patience.js";
 import { isOpen } from "./tally.js";
-import { courseOf, isKept } from "./verdicts.js";
+import { courseOf, isKept, isLater } from "./verdicts.js";
 
 /**
  * @typedef {import("./types.js").Entry} Entry
@@ -140,12 +140,10 @@ export class ChunkLane {
       return;
     }
     const course = courseOf(answer, 1);
-    if (course === "busy") {
-      line.went();
-      line.busy(retryAfter(answer.retryAfter));
-    }
+    if (course === "busy") line.busy(retryAfter(answer.retryAfter));
+    const again = course === "busy" && !(isLater(answer) && (entry.lost += 1) >= MOST_TRIES);
     // The others are on their way, and this one goes again with them.
-    if (course === "busy" || (REPEATABLE.has(answer.code) && file.mayRepeat(index, MOST_TRIES))) return;
+    if (again || (REPEATABLE.has(answer.code) && file.mayRepeat(index, MOST_TRIES))) return;
     this.rest(file);
     file.asked = true;
     if (this.shrinks(file.chunkSize, answer)) this.beginAnew(entry);

@@ -70,8 +70,9 @@ export class Line {
     this.backoff.reset();
   }
 
-  /** @param {number | null} wait milliseconds that the server asked for */
+  /** @param {number | null} wait milliseconds that the server asked for; null lets the pause grow, once for several answers */
   busy(wait) {
+    if (wait === null && this.reason === "busy") return;
     this.hold("busy", wait ?? this.backoff.next());
   }
 

@@ -64,6 +64,7 @@
  * @property {StoredFile} [file]
  * @property {boolean} [altered] what arrived was not what was announced
  * @property {boolean} [busy] another request is just storing it: it need not be told anybody yet
+ * @property {boolean} [later] the server could not look at it just now, and its sentence says why
  *
  * @typedef {object} Answer what came back for one request
  * @property {"answer" | "network" | "timeout" | "aborted"} kind

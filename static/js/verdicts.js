@@ -44,6 +44,15 @@ export function courseOf(answer, parts) {
 }
 
 /**
+ * Whether the server could not look at the one file of this answer just now.
+ *
+ * @param {Answer} answer
+ */
+export function isLater({ code }) {
+  return LATER.includes(code);
+}
+
+/**
  * What became of each part of a request. A file counts as stored only where the server said so in its own
  * form: JSON that names the file's uuid, or the per-part text in which no line begins with its key.
  *
@@ -69,8 +78,8 @@ export function verdicts(answer, parts, words = {}) {
     const code = codes.get(indexOf(key)) ?? answer.code;
     if (code === "uuid_busy") return { state: "failed", sentence: said, busy: true };
     if (ALTERED.includes(code)) return { state: "failed", sentence: said, altered: true };
-    const later = curable(answer) || [...LATER, ...SPOILED].includes(code);
-    return { state: later ? "failed" : "refused", sentence: said };
+    if (LATER.includes(code)) return { state: "failed", sentence: said, later: true };
+    return { state: curable(answer) || SPOILED.includes(code) ? "failed" : "refused", sentence: said };
   };
   if (answer.perPart && parts.length > 1 && text !== "") return byLine(text, judge, parts, say);
   return parts.map((part) => judge(part, text || say(codeFor(answer.status))));

@@ -306,6 +306,22 @@ def test_a_busy_server_an_ended_session_and_a_full_disk_cost_only_what_was_on_it
     assert_stored(proxied, big)
 
 
+def test_a_big_file_that_no_scanner_looks_at_is_told_and_can_be_retried(
+    proxied: Page, proxy: Proxy, big: Path
+) -> None:
+    note_chunks(proxied)
+    down = proxy.answer(
+        503, "The file could not be scanned.", {"Upload-Error": "not_scanned"}, times=float("inf")
+    )
+    drop(proxied, big)
+    until(proxied, "document.querySelector('.dropzone').batchUploader.counts.failed === 1")
+    expect(row(proxied, big.name).locator("[data-dz-errormessage]")).to_contain_text("could not be scanned")
+    down.times = 0
+    row(proxied, big.name).get_by_role("button", name="Retry").click()
+    assert finished(proxied, 1)["stored"] == 1
+    assert_stored(proxied, big)
+
+
 def test_a_file_that_changes_on_the_disk_while_it_is_sent_says_so(
     proxied: Page, proxy: Proxy, big: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """What is not stored is never shown as stored, and says what to do."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,34 @@ def test_an_answer_that_does_not_name_the_files_is_never_green_and_can_be_retrie
     expect(upload_page.locator(".dz-preview").get_by_role("button", name="Retry")).to_have_count(3)
     expect(upload_page.get_by_role("button", name="Retry 3 that can succeed")).to_be_visible()
     expect(upload_page.locator("[data-uploads-live]")).to_have_text("0 stored, 3 failed.")
+
+
+def test_files_that_no_scanner_looks_at_are_tried_a_few_times_and_then_told(
+    upload_page: Page, files: list[Path]
+) -> None:
+    said = "the file could not be scanned for viruses at the moment, and was not stored; try again later."
+    sent = []
+
+    def refuse(route: Route) -> None:
+        sent.append(route.request.url)
+        lines = [f'file[{n}] "{path.name}": {said}' for n, path in enumerate(files)]
+        route.fulfill(
+            status=503,
+            content_type="text/plain",
+            headers={"Upload-Verdicts": "per-part", "Upload-Codes": "not_scanned=(0 1 2)"},
+            body="\n".join([*lines, "No file was stored."]),
+        )
+
+    # How the pauses grow is tested in node.
+    upload_page.evaluate("document.querySelector('.dropzone').batchUploader.line.backoff.next = () => 50")
+    upload_page.route(re.compile(r"/upload/files$"), refuse)
+    drop(upload_page, *files)
+    assert finished(upload_page, 3)["failed"] == 3
+    assert sentences(upload_page) == {said.capitalize()}
+    assert len(sent) == 3
+    upload_page.unroute_all()
+    upload_page.get_by_role("button", name="Retry 3 that can succeed").click()
+    assert finished(upload_page, 3)["stored"] == 3
 
 
 def test_a_redirect_to_a_login_page_is_never_green(upload_page: Page, files: list[Path]) -> None:

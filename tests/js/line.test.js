@@ -62,6 +62,19 @@ test("a busy server is left alone as long as it says, by the longest of several 
   assert.equal(seen.asked, 0, "the time was agreed; there is nothing to ask");
 });
 
+test("a busy server that does not say how long is asked in growing pauses, once for several answers", async () => {
+  const { line } = lineTo();
+  const pauses = [];
+  for (let round = 0; round < 4; round += 1) {
+    line.busy(null);
+    line.busy(null);
+    pauses.push(line.until - Date.now());
+    await later(pauses.at(-1));
+    assert.equal(line.open, true);
+  }
+  assert.deepEqual(pauses, [1000, 2000, 4000, 8000]);
+});
+
 test("a server that is gone is asked in growing pauses, and what waits goes on when it is there", async () => {
   const { line, seen } = lineTo("unreachable", "unreachable", "unreachable");
   assert.equal(await line.lost(true), "unreachable");
