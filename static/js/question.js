@@ -1,4 +1,5 @@
 import { sha256 } from "./digests.js";
+import { SPOILED } from "./verdicts.js";
 
 /**
  * @typedef {import("./types.js").Entry} Entry
@@ -48,7 +49,8 @@ export class Question {
     if (answer.status === 404 || answer.status === 405) options.checkUrl = undefined;
     const states = statesIn(answer);
     if (!ownView) return states;
-    return Object.fromEntries(Object.entries(states).filter(([, { state }]) => state !== "refused"));
+    const told = Object.entries(states).filter(([, { state, code = "" }]) => state !== "refused" || SPOILED.includes(code));
+    return Object.fromEntries(told);
   }
 
   /**

@@ -18,7 +18,7 @@ const ALTERED = ["size_differs", "digest_differs"];
 const LATER = ["not_scanned", "not_decoded"];
 
 /** Refusals of what came under one uuid, and not of the file: sent from its first byte under another it may pass. */
-const SPOILED = ["chunk_differs", "damaged", "upload_cancelled"];
+export const SPOILED = ["chunk_differs", "damaged", "upload_cancelled"];
 
 /**
  * What to do about an answer as a whole, before each part gets its verdict:

@@ -411,6 +411,21 @@ def test_a_zone_with_a_view_of_the_hosts_own_sends_only_what_is_missing_too(
         assert len(everything(page)) == len(small) + 1
         assert assert_stored(page, path)["uuid"] == left["uuid"]
 
+        # What was refused under its uuid for good begins anew here, too.
+        [other] = write(tmp_path, {"other.txt": b"another film\n" * (CHUNK // 3)})
+        line = Stalled(proxy, 1, path="/own")
+        drop(page, other)
+        line.wait(page, 1)
+        again(page)
+        line.release()
+        group = page.get_by_role("group", name="Unfinished uploads")
+        group.get_by_role("button", name="Discard").click()
+        group.get_by_role("group").get_by_role("button", name="Discard").click()
+        expect(group).to_be_hidden()
+        drop(page, other)
+        assert finished(page, 1)["stored"] == 1
+        assert_stored(page, other)
+
 
 def leave_unfinished(page: Page, proxy: Proxy, path: Path) -> dict[str, Any]:
     """Begin to send a file, lose the page, and open it again; what the server has of the file."""
