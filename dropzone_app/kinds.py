@@ -329,10 +329,10 @@ ALL = AllExcept(())
 #: What is accepted where nothing is declared: nothing that a browser or a server would run.
 DEFAULT_TYPES = IMAGES + DOCUMENTS + TEXT + AUDIO + VIDEO + DATA
 
-#: Extensions under which a program is what its name says, or at least no surprise.
+#: Extensions under which a program is what its name says, or at least no surprise. Those of Linux have none.
 PROGRAMS = frozenset(
     "app appimage axf bin bundle com cpl dll drv dylib efi elf exe ko msi mui node o ocx out pyd run scr so sys".split()  # noqa: SIM905
-)
+) | {""}
 
 _TELLING = ("jpg", "png", "gif", "tif", "pdf", "rtf", "bz2", "xz", "7z")
 

@@ -337,6 +337,7 @@ def _good() -> list[Case]:
         Case("firmware.bin", "zeros", bytes(2000)),
         Case("firmware.bin", "a program", f.ELF),
         Case("setup.exe", "a program", f.pe()),
+        Case("tool", "a program", f.ELF),
         Case("code.py", "a script", b"#!/usr/bin/env python3\nprint(1)\n"),
         Case("page.html", "a page", b"<!doctype html><title>x</title>"),
         Case("drawing.svg", "plain", b'<svg xmlns="http://www.w3.org/2000/svg"/>'),
