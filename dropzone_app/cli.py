@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from itertools import chain
+from typing import cast
 
 import click
 from flask import current_app
@@ -11,6 +13,7 @@ from flask.cli import AppGroup, ScriptInfo
 
 from . import sweep as sweeping
 from .config import SettingError, Size
+from .doctor import PROBLEM, examine
 from .naming import shown
 from .records import upgrading
 from .uploads import Site
@@ -60,6 +63,26 @@ def sweep(age: int | None, dry_run: bool) -> None:
         else:
             left += 1
     click.echo(f"{count} {removed} ({Size(size)}), {left} left alone.")
+
+
+@uploads.command("doctor")
+@click.option(
+    "--url", metavar="URL", help="Where people reach the server: asks what a proxy on the way lets through."
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor(url: str | None, as_json: bool) -> None:
+    """Look for what people get wrong, and tell how to mend it. Exit status 1 where something has to be mended."""
+    site: Site = current_app.extensions["uploads"]
+    findings = list(examine(site, cast("str | bytes", current_app.secret_key), url))
+    if as_json:
+        click.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.level:8} {finding.check}: {finding.says}")
+            if finding.mend:
+                click.echo(f"         {finding.mend}")
+    if any(finding.level == PROBLEM for finding in findings):
+        raise SystemExit(1)
 
 
 @uploads.command("upgrade", with_appcontext=False)

@@ -16,7 +16,7 @@ LAYERS = (
     {"cli", "forms", "reuploaded"},
     {"views"},
     {"access", "security", "signals"},
-    {"sweep", "tus"},
+    {"doctor", "sweep", "tus"},
     {"chunked", "state"},
     {"batch", "thumbnails"},
     {"uploads"},
@@ -39,7 +39,7 @@ KNOWN_TO = {
     # A part of a request is Werkzeug's FileStorage for all who receive it.
     "werkzeug": FLASK | {"batch", "chunked", "intake", "forms"},
     # That the database failed is for those to know who answer for it; what SQL is, for the records alone.
-    "sqlalchemy.exc": {"records", "batch", "chunked", "views"},
+    "sqlalchemy.exc": {"records", "batch", "chunked", "doctor", "views"},
     "sqlalchemy": {"records"},
     "alembic": {"records"},
     # Imported by nobody who stores files elsewhere.

@@ -56,6 +56,8 @@ class Database:
 
     #: Whether a start may bring the tables to the newest revision by itself.
     upgrades_itself: bool
+    #: Where it lies, for one that is a file of this machine.
+    file: str | None = None
 
     def __init__(self, engine: Engine, *, durable: bool) -> None:
         self.engine = engine
@@ -114,6 +116,10 @@ class Database:
     def look(self) -> contextlib.AbstractContextManager[Connection]:
         """A connection that changes nothing, whoever's database it turns out to be."""
         return self.read()
+
+    def unsafe_setting(self) -> str | None:
+        """A setting of its server that is off, so that a power cut takes what was committed."""
+        return None
 
     def check(self) -> None:
         """SQLAlchemyError unless it answers, and has the tables."""

@@ -104,5 +104,12 @@ class PostgreSQL(Database):
     def upsert(self, table: Table) -> Any:
         return insert(table)
 
+    def unsafe_setting(self) -> str | None:
+        with self.read() as connection:
+            for setting in ("fsync", "full_page_writes"):
+                if connection.exec_driver_sql(f"SHOW {setting}").scalar() != "on":
+                    return setting
+        return None
+
     def may_repeat(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlstate", None) in _REPEATABLE

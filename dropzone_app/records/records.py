@@ -8,6 +8,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -134,6 +135,15 @@ class Records:
     def close(self) -> None:
         """Let go of all connections."""
         self._database.close()
+
+    @property
+    def database_file(self) -> Path | None:
+        """The file of the database, where it is one of this machine."""
+        return Path(self._database.file) if self._database.file else None
+
+    def unsafe_setting(self) -> str | None:
+        """A setting of the database that is off, so that a power cut takes what was committed."""
+        return self._database.unsafe_setting()
 
     def check(self) -> None:
         """SQLAlchemyError unless the database answers."""
