@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGES.md", *sorted(ROOT.glob("examples/*/README.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CHANGES.md",
+    ROOT / "SECURITY.md",
+    *sorted(ROOT.glob("examples/*/README.md")),
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -17,3 +22,14 @@ def test_every_relative_link_and_picture_leads_to_a_file(document: Path) -> None
 
 def test_the_readme_shows_the_page() -> None:
     assert len(re.findall(r"!\[[^]]+\]\(docs/screenshots/", (ROOT / "README.md").read_text())) == 2
+
+
+def test_every_test_that_security_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text()))
+    there = {
+        name
+        for path in ROOT.glob("tests/**/*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert len(named) > 20
+    assert named - there == set()

@@ -425,3 +425,10 @@ def test_workers_forked_from_a_loaded_app_use_no_connection_together(own: Postgr
                 answers = list(pool.map(lambda n: visitor.upload([(f"{n}.txt", TXT)]), range(80)))
             assert [answer.status for answer in answers] == [201] * 80
             assert own.count() <= 2 * 16 + 1
+
+
+def test_a_database_that_a_power_cut_would_empty_is_told(url: str) -> None:
+    # As these tests run it: they wait for no disk.
+    with opened(url) as records:
+        assert records.unsafe_setting() == "fsync"
+        assert records.database_file is None
