@@ -96,7 +96,8 @@ export class Answers {
    * @returns {Promise<Entry[]>} those that can be read
    */
   async dropUnreadable(entries) {
-    const read = await Promise.allSettled(entries.map(({ file }) => file.slice(0, 1).arrayBuffer()));
+    // A slice of an empty file is not looked for on the disk.
+    const read = await Promise.allSettled(entries.map(({ file, size }) => (size ? file.slice(0, 1) : file).arrayBuffer()));
     return entries.filter((entry, index) => {
       const result = read[index];
       if (result.status === "fulfilled") return true;

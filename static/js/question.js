@@ -1,5 +1,7 @@
+import { MOST_LOST } from "./answers.js";
 import { sha256 } from "./digests.js";
-import { SPOILED } from "./verdicts.js";
+import { retryAfter } from "./patience.js";
+import { courseOf, SPOILED } from "./verdicts.js";
 
 /**
  * @typedef {import("./types.js").Entry} Entry
@@ -23,7 +25,7 @@ export class Question {
    * @returns {Promise<Record<string, State>>}
    */
   async ask(entries) {
-    const { line, options, transport } = this.queue;
+    const { line, options } = this.queue;
     const { checkUrl, digests, ownView } = options;
     await line.whenOpen();
     if (!checkUrl) return this.askEach(entries);
@@ -38,19 +40,39 @@ export class Question {
       path: path || undefined,
       sha256: sums[uuid],
     }));
-    const answer = await transport.request({
-      method: "POST",
-      url: checkUrl,
-      type: "application/json",
-      build: () => JSON.stringify({ files }),
-      timeout: 10_000,
-    });
+    const answer = await this.answerTo(checkUrl, JSON.stringify({ files }));
     // Without this view of ours nobody need be asked again.
     if (answer.status === 404 || answer.status === 405) options.checkUrl = undefined;
     const states = statesIn(answer);
     if (!ownView) return states;
     const told = Object.entries(states).filter(([, { state, code = "" }]) => state !== "refused" || SPOILED.includes(code));
     return Object.fromEntries(told);
+  }
+
+  /**
+   * Asks when requests may leave, and again where the answer told that they may not now: what no question was
+   * answered about would only meet the same.
+   *
+   * @param {string} url
+   * @param {string} body
+   */
+  async answerTo(url, body) {
+    const { line, transport } = this.queue;
+    for (let lost = 0; ; ) {
+      await line.whenOpen();
+      const answer = await transport.request({
+        method: "POST",
+        url,
+        type: "application/json",
+        build: () => body,
+        timeout: 10_000,
+      });
+      const course = courseOf(answer, 1);
+      if (course === "busy") line.busy(retryAfter(answer.retryAfter));
+      else if (!["lost", "session"].includes(course) || answer.kind === "timeout") return answer;
+      else if ((lost += 1) === MOST_LOST) return answer;
+      else await line.lost(course === "lost");
+    }
   }
 
   /**

@@ -2,19 +2,33 @@
  * Where files come from besides a drop and Dropzone's own input: a folder, the camera, the clipboard.
  *
  * @typedef {{addFiles: (files: Iterable<File>) => void}} Taker
+ * @typedef {Taker & {told: (fact: string, path: string) => void, dropzone: any}} FolderTaker
  */
 
 const PICTURE = /^(jpe?g|png|heic|heif|webp)$/;
 
 /**
- * Dropzone's own input cannot choose folders; a second one can, where the browser knows how.
+ * Dropzone's own input cannot choose folders; a second one can, where the browser knows how. What is left out of a
+ * folder that is dropped is left out here, too.
  *
  * @param {HTMLElement} root
- * @param {Taker} taker
+ * @param {FolderTaker} taker
  */
 export function offerFolders(root, taker) {
   if (!("webkitdirectory" in HTMLInputElement.prototype)) return;
-  offer(root, root.querySelector("[data-uploads-folder]"), taker, (input) => (input.webkitdirectory = true));
+  const addFiles = (/** @type {Iterable<File>} */ files) =>
+    taker.addFiles([...files].filter((file) => !leftOut(file, taker)));
+  offer(root, root.querySelector("[data-uploads-folder]"), { addFiles }, (input) => (input.webkitdirectory = true));
+}
+
+/**
+ * @param {File} file
+ * @param {FolderTaker} taker
+ */
+function leftOut({ name, webkitRelativePath }, { dropzone, told }) {
+  const hidden = dropzone.options.ignoreHiddenFiles && name.startsWith(".");
+  if (hidden) told("hidden_file", webkitRelativePath);
+  return hidden;
 }
 
 /**

@@ -3,7 +3,9 @@ import { files, number, outcome, soFar, word } from "./messages.js";
 
 /** @typedef {import("./queue.js").Queue} Queue */
 
+/** Between two sentences read aloud while a drop goes on: longer each time, for it may go on for hours. */
 const SPEAK_MS = 4000;
+const MOST_SPEAK_MS = 60_000;
 
 /** One line of words and one bar for the whole drop, what can be done about it, and what is said of it aloud. */
 export class Summary {
@@ -25,6 +27,7 @@ export class Summary {
     this.actions = find("actions");
     this.question = find("question");
     this.spoken = 0;
+    this.silence = SPEAK_MS;
     /** @type {import("./list.js").Filter} */
     this.filter = "all";
     this.undoing = false;
@@ -58,7 +61,7 @@ export class Summary {
     if (counts.open > 0) {
       this.words.textContent = soFar(counts);
       this.detail.textContent = this.pace();
-      if (performance.now() - this.spoken > SPEAK_MS) this.say(this.words.textContent);
+      this.sayOnTheWay(this.words.textContent);
     } else {
       this.words.textContent = word("full_stop", { text: outcome(counts) });
       this.detail.textContent = counts.stored > 0 ? humanSize(tally.bytes.stored) : "";
@@ -197,7 +200,15 @@ export class Summary {
 
   done() {
     this.draw();
+    this.silence = SPEAK_MS;
     this.say(word("full_stop", { text: outcome(this.queue.counts) }));
+  }
+
+  /** @param {string} words */
+  sayOnTheWay(words) {
+    if (performance.now() - this.spoken <= this.silence || this.live.textContent === words) return;
+    this.say(words);
+    this.silence = Math.min(2 * this.silence, MOST_SPEAK_MS);
   }
 
   /** @param {string} words */

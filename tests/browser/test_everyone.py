@@ -105,6 +105,33 @@ def test_each_refused_file_is_described_by_its_sentence_and_the_sum_is_said_poli
     assert page.locator(".uploads-state").all_inner_texts() == ["Stored", "Refused", "Refused", "Stored"]
 
 
+def test_a_long_drop_is_spoken_of_less_and_less_often(upload_page: Page) -> None:
+    said = upload_page.evaluate("""async () => {
+      const uploader = document.querySelector(".dropzone").batchUploader;
+      const live = document.querySelector("[data-uploads-live]");
+      const frame = () => new Promise(requestAnimationFrame);
+      uploader.pause();
+      uploader.addFiles([new File(["text"], "a.txt")]);
+      let seconds = performance.now() / 1000 + 5;
+      performance.now = () => seconds * 1000;
+      const said = [];
+      // Ten minutes, in which something comes to its end every five seconds.
+      for (let n = 1; n <= 120; n += 1) {
+        seconds += 5;
+        uploader.counts.stored = n;
+        uploader.view.counted();
+        await frame();
+        await frame();
+        if (live.textContent !== said.at(-1)) said.push(live.textContent);
+      }
+      uploader.counts.stored = 0;
+      uploader.cancelAll();
+      return said;
+    }""")
+    assert 10 <= len(said) <= 15
+    assert said[0].startswith("1 of 1 stored")
+
+
 def test_a_sentence_shows_by_pointer_by_focus_and_by_finger(
     new_page: Callable[..., Any], server: LiveServer, tmp_path: Path
 ) -> None:

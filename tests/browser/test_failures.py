@@ -190,7 +190,11 @@ def test_sent_but_not_answered_is_shown_as_checking_and_not_as_stored(
     assert finished(upload_page, 3)["stored"] == 3
 
 
-def test_a_file_that_vanished_after_it_was_chosen_fails_alone(upload_page: Page, files: list[Path]) -> None:
+@pytest.mark.parametrize("content", [b"two\n", b""], ids=["full", "empty"])
+def test_a_file_that_vanished_after_it_was_chosen_fails_alone(
+    upload_page: Page, files: list[Path], content: bytes
+) -> None:
+    files[1].write_bytes(content)
     upload_page.evaluate("document.querySelector('.dropzone').batchUploader.parallel = 0")
     drop(upload_page, *files)
     expect(upload_page.locator(".dz-preview")).to_have_count(3)

@@ -167,6 +167,40 @@ def test_a_busy_server_is_left_alone_as_long_as_it_asks_for(
     assert second.at - first.at >= 3
 
 
+def test_a_busy_server_that_does_not_say_how_long_is_left_alone_longer_each_time(
+    proxied: Page, proxy: Proxy, files: list[Path]
+) -> None:
+    proxied.evaluate("""() => {
+      const { backoff } = document.querySelector(".dropzone").batchUploader.line;
+      const next = backoff.next.bind(backoff);
+      window.pauses = [];
+      backoff.random = () => 1;
+      backoff.next = () => window.pauses.push(next()) && 0;
+    }""")
+    proxy.answer(503, "<h1>Busy</h1>", kind="text/html", times=3)
+    drop(proxied, *files)
+    assert finished(proxied, 3)["stored"] == 3
+    assert proxied.evaluate("window.pauses") == [1000, 2000, 4000]
+
+
+@pytest.mark.parametrize("what", ["busy", "lost", "signed out"])
+def test_no_byte_leaves_before_the_question_was_answered(
+    proxied: Page, proxy: Proxy, tmp_path: Path, what: str
+) -> None:
+    check = r"/upload/\w+/check"
+    if what == "busy":
+        proxy.answer(429, "Later.", {"Retry-After": "1"}, path=check)
+    elif what == "lost":
+        # Chromium itself repeats what was lost on a connection used before.
+        proxy.answer(502, "<h1>Bad gateway</h1>", path=check)
+    else:
+        proxy.answer(401, "Sign in.", path=check)
+    choose(proxied, *write(tmp_path, {f"{n}.txt": b"%d" % n for n in range(60)}))
+    assert finished(proxied, 60)["stored"] == 60
+    posts = [seen.path for seen in proxy.seen if seen.method == "POST"]
+    assert [path.endswith("/check") for path in posts[:3]] == [True, True, False]
+
+
 def test_who_does_not_want_to_wait_tries_now(proxied: Page, proxy: Proxy, files: list[Path]) -> None:
     proxy.answer(503, "Later.", {"Retry-After": "300"})
     drop(proxied, *files)

@@ -26,6 +26,16 @@ def test_empty_folders_and_files_left_out_are_told(upload_page: Page, tmp_path: 
     expect(upload_page.locator("[data-uploads-notes]")).to_be_hidden()
 
 
+def test_of_a_chosen_folder_the_same_is_left_out_and_told(upload_page: Page, tmp_path: Path) -> None:
+    write(tmp_path / "holiday", {"day 1/plan.txt": b"plan\n", ".DS_Store": b"s"})
+    upload_page.set_input_files("input[webkitdirectory]", tmp_path / "holiday")
+    assert finished(upload_page, 1)["stored"] == 1
+    expect(upload_page.locator("[data-uploads-notes]")).to_have_text(
+        'One file was left out because its name begins with a dot: "holiday/.DS_Store".'
+    )
+    assert listed(upload_page)[0]["path"] == "holiday/day 1"
+
+
 def test_a_drop_of_nothing_but_an_empty_folder_is_told_too(upload_page: Page, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     drop(upload_page, tmp_path / "nothing")

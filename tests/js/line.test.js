@@ -167,9 +167,19 @@ test("who waits for the line goes on with it", async () => {
 
 test("what came through makes the next pause short again", async () => {
   const { line } = lineTo();
-  for (let n = 0; n < 4; n += 1) line.busy(null);
-  line.free();
+  for (let n = 0; n < 4; n += 1) {
+    line.busy(null);
+    line.free();
+  }
   line.went();
   line.busy(null);
   assert.equal(line.until - Date.now(), 1000);
+});
+
+test("several requests that find a server busy together make the pause longer once", async () => {
+  const { line } = lineTo();
+  for (let n = 0; n < 3; n += 1) line.busy(null);
+  line.free();
+  line.busy(null);
+  assert.equal(line.until - Date.now(), 2000);
 });
