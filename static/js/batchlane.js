@@ -80,7 +80,7 @@ export class BatchLane {
     const { queue } = this;
     const request = new PackedRequest(entries, queue.transport, (xhr) => this.body(xhr, entries), {
       advanced: (entry, fraction) => queue.advance(entry, fraction),
-      progressed: () => queue.view.counted(),
+      progressed: () => queue.progressed(),
       moved: (bytes) => queue.meter.add(bytes),
       sent: () => {
         for (const entry of entries) {

@@ -47,6 +47,9 @@ export class BatchUploader extends Queue {
     offerFolders(root, this);
     offerCamera(root, this, options.extensions);
     takePasted(root, this);
+    document.addEventListener("uploads:deleted", (event) => {
+      this.deletedElsewhere(/** @type {CustomEvent<{id: string}>} */ (event).detail.id);
+    });
     attend(this);
     zone.dataset.uploadsReady = "";
   }

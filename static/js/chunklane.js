@@ -89,7 +89,7 @@ export class ChunkLane {
   /** @param {ChunkedFile} file */
   advanced(file) {
     this.queue.advance(file.entry, file.fraction);
-    this.queue.view.counted();
+    this.queue.progressed();
   }
 
   /**

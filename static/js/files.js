@@ -283,6 +283,7 @@ export class Files {
     this.known.delete(item.id);
     this.show(this.items.filter((one) => one !== item));
     this.say(word("was_deleted", { name }));
+    document.dispatchEvent(new CustomEvent("uploads:deleted", { detail: { id: item.id } }));
     if (this.items.length > 0) this.windowed.focus(Math.min(place, this.items.length - 1));
     else /** @type {HTMLElement} */ (this.element.querySelector("h2")).focus();
   }

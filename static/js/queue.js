@@ -378,12 +378,7 @@ export class Queue {
         const problem = await this.delete(entry);
         if (problem === "") {
           told.deleted += 1;
-          this.change(entry, "deleted");
-          this.element.dispatchEvent(
-            new CustomEvent("batchuploader:deleted", { bubbles: true, detail: { file: entry.stored } }),
-          );
-          entry.stored = null;
-          this.view.changed(entry);
+          this.gone(entry);
         } else {
           told.kept += 1;
           told.sentence = problem;
@@ -393,6 +388,23 @@ export class Queue {
     };
     await Promise.all(Array.from({ length: DELETES_AT_ONCE }, work));
     return told;
+  }
+
+  /**
+   * Takes note that somebody deleted a stored file from another list of this page.
+   *
+   * @param {string} id of the file
+   */
+  deletedElsewhere(id) {
+    for (const entry of this.entries.values()) if (entry.stored?.id === id) this.gone(entry);
+  }
+
+  /** @param {Entry} entry what it was stored as is no longer there */
+  gone(entry) {
+    const { stored: file } = entry;
+    entry.stored = null;
+    this.change(entry, "deleted");
+    this.element.dispatchEvent(new CustomEvent("batchuploader:deleted", { bubbles: true, detail: { file } }));
   }
 
   // Counting
@@ -425,6 +437,13 @@ export class Queue {
     file.upload.progress = entry.progress * 100;
     file.upload.bytesSent = Math.round(entry.progress * entry.size);
     this.dropzone.emit("uploadprogress", file, file.upload.progress, file.upload.bytesSent);
+  }
+
+  /** More bytes have left: tells how far all of it is. */
+  progressed() {
+    const { total, sent } = this.tally.bytes;
+    this.dropzone.emit("totaluploadprogress", total > 0 ? (100 * sent) / total : 0, total, sent);
+    this.view.counted();
   }
 
   finishSoon() {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from browser.samples import drop, finished, png, write
+from browser.samples import drop, finished, png, row, write
 from playwright.sync_api import Page, expect
 from support import LiveServer
 
@@ -74,8 +74,15 @@ def test_delete_asks_first_and_then_the_file_is_gone(upload_page: Page, tmp_path
     expect(items).to_have_count(1)
     expect(upload_page.locator("[data-uploads-files-live]")).to_have_text("go.txt was deleted.")
     assert upload_page.request.get(urljoin(upload_page.url, url)).status == 404
+    # The drop above says so too, and the same file may come again.
+    gone = row(upload_page, "go.txt")
+    expect(gone).to_have_attribute("data-state", "deleted")
+    expect(gone.get_by_role("link", name="Open")).to_have_count(0)
+    drop(upload_page, tmp_path / "go.txt")
+    assert finished(upload_page, 3) | {"stored": 2, "deleted": 1, "refused": 0} == finished(upload_page, 3)
+    expect(items).to_have_count(2)
     upload_page.reload()
-    assert names(upload_page) == ["keep.txt"]
+    assert names(upload_page) == ["go.txt", "keep.txt"]
 
 
 def test_a_delete_that_fails_says_so_and_keeps_the_file(upload_page: Page, tmp_path: Path) -> None:

@@ -421,6 +421,7 @@ def test_undo_deletes_what_the_drop_stored_and_nothing_else(
     expect(proxied.locator("[data-uploads-summary-words]")).to_have_text("0 stored, 1 refused, 2 deleted.")
     assert [file["filename"] for file in listed(proxied)] == ["one.png"]
     expect(proxied.locator("[data-uploads-files-list] > li")).to_have_count(1)
+    expect(proxied.locator(".dz-preview").get_by_role("link", name="Open")).to_have_count(0)
 
 
 # ---- what people are told on the way
@@ -430,7 +431,9 @@ def test_the_bar_never_goes_back_over_losses_and_retries(proxied: Page, proxy: P
     paths = write(tmp_path, {f"{n}.txt": bytes([65 + n]) * 700_000 for n in range(10)})
     proxied.evaluate("""() => {
       window.seen = [];
-      const { tally } = document.querySelector(".dropzone").batchUploader;
+      window.told = [];
+      const { tally, dropzone } = document.querySelector(".dropzone").batchUploader;
+      dropzone.on("totaluploadprogress", (percent) => tally.counts.files === 10 && window.told.push(percent));
       const look = () => {
         const { stored, sent, lost } = tally.shares();
         if (tally.counts.files === 10) window.seen.push([stored + sent + lost, tally.bytes.sent]);
@@ -450,6 +453,9 @@ def test_the_bar_never_goes_back_over_losses_and_retries(proxied: Page, proxy: P
     for earlier, now in itertools.pairwise(seen):
         assert now[0] >= earlier[0] - 1e-9, "the bar went back"
         assert now[1] >= earlier[1] - 1e-3, "the bytes went back"
+    told = proxied.evaluate("window.told")
+    assert told == sorted(told) and told[-1] == 100
+    assert any(0 < percent < 100 for percent in told), "scripts hear nothing on the way"
     until(proxied, "!document.title.includes('%')")
     assert proxied.title() == title
 
