@@ -175,11 +175,3 @@ test("what came through makes the next pause short again", async () => {
   line.busy(null);
   assert.equal(line.until - Date.now(), 1000);
 });
-
-test("several requests that find a server busy together make the pause longer once", async () => {
-  const { line } = lineTo();
-  for (let n = 0; n < 3; n += 1) line.busy(null);
-  line.free();
-  line.busy(null);
-  assert.equal(line.until - Date.now(), 2000);
-});
