@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import platform
 import random
 import statistics
@@ -214,9 +215,12 @@ def main() -> None:
     options = parser.parse_args()
     # libmagic is measured by itself, and not as our help.
     checks.libmagic.type_of = lambda head: None
-    report = f"# Results of `kinds.py`\n\n{compared()}\n\n{cost()}\n\n"
-    report += (
-        f"{datetime.now(UTC):%d %B %Y}; Python {platform.python_version()}, Linux {platform.release()}.\n"
+    tables = f"{compared()}\n\n{cost()}"
+    busy = ", ".join(f"{load:.0f}" for load in os.getloadavg())
+    report = (
+        f"# Results of `kinds.py`\n\n{datetime.now(UTC):%d %B %Y, %H:%M} UTC; Python {platform.python_version()}, "
+        f"Linux {platform.release()}; {os.cpu_count()} processors, for which {busy} processes waited at the end "
+        f"(means of 1, 5 and 15 minutes).\n\n{tables}\n"
     )
     print(report)
     if options.save:
