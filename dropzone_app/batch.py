@@ -206,9 +206,10 @@ class Batch:
                 return
             self._storage.sync(together(self._link, put, self._storage.at_once))
             if put:
-                stored = [entry.record for entry in put if entry.record]
-                urls = {record.id: record.url for record in stored if record.url}
-                self._records.store([record.id for record in stored], urls)
+                linked = [entry.record for entry in put if entry.record]
+                if urls := {record.id: record.url for record in linked if record.url}:
+                    self._records.keep_urls(urls)
+                self._records.store([record.id for record in linked])
             else:
                 self._records.settle()
         except BaseException:

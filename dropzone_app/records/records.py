@@ -287,12 +287,14 @@ class Records:
             connection.execute(update(_files).where(_files.c.id == record.id).values(key=key))
         return replace(record, key=key)
 
-    def store(self, ids: Sequence[str], urls: Mapping[str, str] | None = None) -> None:
-        """Make reserved rows ``stored``, all of them in one transaction, for good; by id, the URLs to keep of them."""
-        if urls:
-            told = update(_files).where(_files.c.id == bindparam("told")).values(url=bindparam("at"))
-            with self._write() as connection:
-                connection.execute(told, [{"told": id, "at": url} for id, url in urls.items()])
+    def keep_urls(self, urls: Mapping[str, str]) -> None:
+        """Note where the files of reserved rows can be fetched for good, by their ids."""
+        told = update(_files).where(_files.c.id == bindparam("told")).values(url=bindparam("at"))
+        with self._write() as connection:
+            connection.execute(told, [{"told": id, "at": url} for id, url in urls.items()])
+
+    def store(self, ids: Sequence[str]) -> None:
+        """Make reserved rows ``stored``, all of them in one transaction, for good."""
         try:
             if not self._database.change_each(self._store, [{"reserved": id} for id in ids], final=True):
                 raise SQLAlchemyError("a reservation was undone while it was being committed")
