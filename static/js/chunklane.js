@@ -192,7 +192,7 @@ export class ChunkLane {
   }
 
   /**
-   * Sends a file from its first byte, as another one: what came of it before is cancelled, and stays so.
+   * Sends a file from its first byte, after the server has forgotten what came of it before.
    *
    * @param {Entry} entry
    */
@@ -204,10 +204,10 @@ export class ChunkLane {
     queue.waits(entry);
     const problem = await queue.delete(entry);
     if (!isOpen(entry)) return;
-    if (problem === "") {
-      queue.rename(entry);
-      this.put(entry);
-    } else queue.settle(entry, { state: "failed", sentence: problem });
+    entry.left = true;
+    // Where it was there it is cancelled for good, and the server says so when it is asked.
+    if (problem === "") queue.again(entry);
+    else queue.settle(entry, { state: "failed", sentence: problem });
   }
 
   /**

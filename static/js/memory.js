@@ -39,12 +39,31 @@ export class Memory {
    * @param {string} other a fresh one, for a file that is in the drop already
    */
   uuidOf(likeness, other) {
-    if (this.secret === "") this.recall();
-    if (this.now() - this.written > WRITE_MS) this.write();
+    this.wake();
     const uuid = uuidFrom(this.secret + likeness);
     if (this.used.has(uuid)) return other;
     this.used.add(uuid);
     return uuid;
+  }
+
+  /**
+   * One more uuid of the same file, where nothing can come of the last one: after a reload the same follow each other.
+   *
+   * @param {string} likeness
+   */
+  another(likeness) {
+    this.wake();
+    for (let number = 1; ; number += 1) {
+      const uuid = uuidFrom(`${this.secret}${number} ${likeness}`);
+      if (this.used.has(uuid)) continue;
+      this.used.add(uuid);
+      return uuid;
+    }
+  }
+
+  wake() {
+    if (this.secret === "") this.recall();
+    if (this.now() - this.written > WRITE_MS) this.write();
   }
 
   recall() {

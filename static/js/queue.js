@@ -289,7 +289,7 @@ export class Queue {
     if (cure === "") return;
     if (cure !== "retry") {
       this.rename(entry);
-      entry.left = entry.paused = false;
+      entry.paused = false;
       this.alike.set(likeness(entry), entry);
     }
     entry.lost = 0;
@@ -298,7 +298,8 @@ export class Queue {
 
   /** Lets the server take a file for another one than before. @param {Entry} entry */
   rename(entry) {
-    entry.file.upload.uuid = entry.uuid = crypto.randomUUID?.() ?? this.dropzone.constructor.uuidv4();
+    entry.file.upload.uuid = entry.uuid = this.memory.another(likeness(entry));
+    entry.left = this.memory.resumed;
   }
 
   /** Sends again all that failed for another reason than the file itself. */
@@ -520,6 +521,11 @@ export class Queue {
    * @param {import("./precheck.js").State} state
    */
   refusedBefore(entry, { error = "", status = 0, code = "" }) {
+    if (code === "upload_cancelled") {
+      this.rename(entry);
+      this.again(entry);
+      return;
+    }
     const part = { key: "", uuid: entry.uuid, name: entry.name };
     const [verdict] = verdicts(textAnswer(status, code, error), [part], this.options);
     if (verdict.state === "failed" && this.chunks.takes(entry)) this.chunks.beginAnew(entry);

@@ -283,6 +283,30 @@ def test_a_proxy_with_a_smaller_limit_gets_smaller_chunks(proxied: Page, proxy: 
     assert_stored(proxied, big)
 
 
+def test_a_file_that_began_anew_is_known_after_a_reload(
+    proxied: Page, proxy: Proxy, big: Path, tmp_path: Path
+) -> None:
+    queue = "document.querySelector('.dropzone').batchUploader"
+    [small] = write(tmp_path, {"small.txt": b"small"})
+    proxied.evaluate(f"{queue}.pause()")
+    drop(proxied, small)
+    # So that the drop is not done before the reload.
+    row(proxied, "small.txt").get_by_role("button", name="Pause").click()
+    proxied.evaluate(f"{queue}.resume()")
+    # The first chunk is there before the others are too large.
+    proxy.slow(100_000_000, times=1)
+    proxy.larger_than(CHUNK * 3 // 4)
+    drop(proxied, big)
+    until(proxied, f"{queue}.counts.stored === 1")
+    proxy.clear()
+    again(proxied)
+    note_chunks(proxied)
+    drop(proxied, big, small)
+    assert finished(proxied, 2)["stored"] == 2
+    assert chunks(proxied) == []
+    assert_stored(proxied, big)
+
+
 def test_a_busy_server_an_ended_session_and_a_full_disk_cost_only_what_was_on_its_way(
     proxied: Page, proxy: Proxy, big: Path
 ) -> None:

@@ -34,6 +34,14 @@ test("a file that is in the drop already is another one", () => {
   assert.equal(memory.uuidOf("a.txt", "two"), "two");
 });
 
+test("a file that begins anew has other uuids, and the same ones after a reload", () => {
+  const store = new Store();
+  const [first, second] = [new Memory("zone", store), new Memory("zone", store)];
+  const uuids = [first.uuidOf("a.txt", "other"), first.another("a.txt"), first.another("a.txt"), first.another("b.txt")];
+  assert.equal(new Set(uuids).size, 4);
+  assert.deepEqual([second.another("a.txt"), second.another("a.txt"), second.another("b.txt")], uuids.slice(1));
+});
+
 test("another zone or another person knows nothing of it", () => {
   const store = new Store();
   const uuid = new Memory("zone one", store).uuidOf("a.txt", "other");
