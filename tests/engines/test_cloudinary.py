@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from contract_rollback import RollbackContract, UndoContract
 from contract_storage import SIZES, StorageContract, content_of, exists, put, staged_with
-from core import SAMPLES, make_app, site_of
+from core import SAMPLES, make_app, rows, site_of
 from fakes.cloudinary import CLOUD, SECRET, FakeCloudinary
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 from webclient import Visitor
 
 from dropzone_app import SettingError, UploadSet
 from dropzone_app.errors import Rejected
+from dropzone_app.records import Records
 from dropzone_app.storage import cloudinary as module
 from dropzone_app.storage import open_storage
 from dropzone_app.storage.cloudinary import CHUNK, CloudinaryStorage
@@ -299,6 +301,21 @@ def test_only_what_is_public_has_a_url_of_its_own(cloud: FakeCloudinary, tmp_pat
             assert re.match(f"http://{cloud.address}/{CLOUD}/raw/upload/v[0-9]{{9,}}/", url), "as it was told"
             with urllib.request.urlopen(url) as got:
                 assert got.read() == PNG
+
+
+def test_a_file_whose_url_cannot_be_kept_is_taken_back(
+    cloud: FakeCloudinary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("UPDATE files", {}, Exception())
+
+    url = cloud.empty(public="true")
+    client = visit(tmp_path, url)
+    with monkeypatch.context() as broken:
+        broken.setattr(Records, "keep_urls", fail)
+        assert client.upload(("file", "a.png", PNG)).status_code == 503
+    assert (client.files(), rows(site_of(client.app)), cloud.lying(url)) == ([], [], {})
+    assert client.upload(("file", "a.png", PNG)).status_code == 201
 
 
 # ---- settings
