@@ -109,9 +109,10 @@ def _split(name: str) -> tuple[str, str]:
     """Stem and extension, as the extension will be stored."""
     name = name.rstrip(". ")
     stem, _, extension = name.rpartition(".")
+    extension = _safe(extension)
     if not stem.strip(". ") or len(_lower(extension).encode(errors="replace")) > MAX_EXTENSION_BYTES:
         return name, ""
-    return stem, _safe(extension)
+    return stem, extension
 
 
 def storage_key(filename: str, wanted: str | None = None, folder: str = "") -> str:

@@ -122,6 +122,7 @@ def test_any_three_strings_become_a_key_inside_the_storage(raw: str, wanted: str
 @example("Dr. " + "m" * 150, "x.php", 1)
 @example("README", "x.php", 1)
 @example(f"x.ex{NEWER}e", None, 1)
+@example("x." + 30 * NEWER, None, 1)
 def test_the_extension_checked_is_the_extension_stored(
     raw: str, wanted: str | None, number: int | str
 ) -> None:
