@@ -280,6 +280,11 @@ def test_from_right_to_left_the_page_is_a_mirror_and_its_words_stay_readable(
     assert thumbnail and tip
     assert tip["x"] >= 0 and tip["x"] <= thumbnail["x"] and tip["x"] + tip["width"] <= width
     assert tip["x"] + tip["width"] >= thumbnail["x"] + thumbnail["width"] / 2, "it stands by its thumbnail"
+    # What stands beside one another stands apart.
+    sentence = page.locator(f"{REFUSED} .dz-error-message")
+    first_line = sentence.evaluate("(told) => told.getClientRects()[0].right")
+    size = page.locator(f"{REFUSED} .uploads-size").bounding_box()
+    assert size and size["x"] - first_line >= 4
     # Progress grows from where reading begins.
     stored = page.locator("[data-uploads-bar] [data-part=stored]").bounding_box()
     bar = page.locator("[data-uploads-bar]").bounding_box()

@@ -235,6 +235,27 @@ def test_leaving_the_page_while_files_are_on_their_way_asks_first(
 
 
 @pytest.mark.expect_console_errors
+def test_where_the_script_does_not_come_the_plain_form_takes_its_place(
+    new_page: Callable[..., Page], server: LiveServer, files: list[Path]
+) -> None:
+    page = new_page(reduced_motion="reduce")
+    page.route("**/js/tally.js", lambda route: route.abort())
+    page.goto(server.url)
+    choose = page.get_by_role("button", name="Choose files")
+    plain = page.get_by_label("Files to upload")
+    expect(choose).to_be_visible()
+    expect(plain).to_be_hidden()
+    # As after ten seconds.
+    page.evaluate("for (const waiting of document.getAnimations()) waiting.finish()")
+    expect(plain).to_be_visible()
+    expect(choose).to_be_hidden()
+    plain.set_input_files(files)
+    page.get_by_role("button", name="Upload", exact=True).click()
+    page.wait_for_url("**/batches/*")
+    expect(page.get_by_role("heading", level=1)).to_have_text("All 3 files were stored")
+
+
+@pytest.mark.expect_console_errors
 def test_without_dropzone_the_plain_form_does_the_work(
     new_page: Callable[..., Page], server: LiveServer, files: list[Path]
 ) -> None:
