@@ -99,6 +99,7 @@ export class Summary {
     const mixed = lost > 0 && counts.files > lost;
     if ((this.filter === "refused" && lost === 0) || (this.filter === "stored" && (busy || counts.stored === 0))) this.show("all");
     const { pause, cancel, retry, refused, stored, copy, undo, clear } = this.buttons;
+    const focused = Object.values(this.buttons).find((button) => button === document.activeElement);
     set(pause, busy && !holding, word(line.paused ? "resume" : "pause"));
     set(cancel, busy && counts.open + counts.stored > 1, word("cancel_all"));
     set(retry, counts.failed > 0, word("retry_all", { n: number(counts.failed) }));
@@ -107,6 +108,10 @@ export class Summary {
     set(copy, !busy && lost > 0, word("copy", { n: number(lost) }));
     set(undo, !busy && counts.stored > 0 && !!options.uploadsUrl && !this.undoing, word("undo"));
     set(clear, !busy && !this.undoing, word("clear"));
+    // Where the one with the focus has gone, one that is there takes it; not Undo, which nobody should meet by chance.
+    if (focused?.hidden) {
+      [pause, retry, refused, stored, copy, clear].find((button) => !button.hidden)?.focus();
+    }
   }
 
   /**
@@ -219,19 +224,13 @@ export class Summary {
 }
 
 /**
- * Shows a button or hides it; where it hides with the focus, a neighbour takes it.
- *
  * @param {HTMLButtonElement} button
  * @param {boolean} shown
  * @param {string} label
  */
 function set(button, shown, label) {
   if (button.textContent !== label) button.textContent = label;
-  const lost = !shown && document.activeElement === button;
   button.hidden = !shown;
-  if (!lost) return;
-  const other = /** @type {HTMLElement | null} */ (button.parentElement?.querySelector("button:not([hidden])"));
-  other?.focus();
 }
 
 /**

@@ -126,22 +126,26 @@ export function createWidget(Dropzone, element, options, owner) {
     }
 
     /**
-     * Walks a dropped folder as Dropzone does, and tells what it finds that is no file.
+     * Walks a dropped folder as Dropzone does, and tells what it finds that is no file. It asks for no more files at a
+     * time than a folder tells at once: what thousands of answers cost the browser would come in one piece.
      *
      * @param {FileSystemDirectoryEntry} directory
      * @param {string} path
      * @returns {Promise<File[]>}
      */
     async _addFilesFromDirectory(directory, path) {
-      /** @type {Promise<File[]>[]} */
+      /** @type {File[][]} */
       const found = [];
       let empty = true;
       try {
-        for await (const entry of entriesOf(directory)) {
+        for await (const entries of entriesOf(directory)) {
           empty = false;
-          const below = `${path}/${entry.name}`;
-          if (isDirectory(entry)) found.push(this._addFilesFromDirectory(entry, below));
-          else found.push(this.addEntry(/** @type {FileSystemFileEntry} */ (entry), below));
+          const files = entries.filter((entry) => !isDirectory(entry));
+          const added = files.map((entry) => this.addEntry(/** @type {FileSystemFileEntry} */ (entry), `${path}/${entry.name}`));
+          found.push(...(await Promise.all(added)));
+          for (const folder of entries.filter(isDirectory)) {
+            found.push(await this._addFilesFromDirectory(folder, `${path}/${folder.name}`));
+          }
         }
         if (empty) {
           owner.told("empty_folder", path);
@@ -150,7 +154,7 @@ export function createWidget(Dropzone, element, options, owner) {
       } catch {
         owner.told("unreadable_folder", path);
       }
-      return (await Promise.all(found)).flat();
+      return found.flat();
     }
 
     /**
@@ -202,7 +206,7 @@ async function* entriesOf(directory) {
     /** @type {FileSystemEntry[]} */
     const entries = await new Promise((...settle) => reader.readEntries(...settle));
     if (entries.length === 0) return;
-    yield* entries;
+    yield entries;
   }
 }
 

@@ -139,6 +139,10 @@ def test_one_file_can_be_retried_by_keyboard_and_keeps_the_focus(
     expect(row(proxied, "two.txt")).to_have_attribute("data-state", "stored")
     assert counts(proxied)["failed"] == 2
     assert proxied.evaluate("document.activeElement.closest('.dz-preview') !== null"), "the focus was lost"
+    # Of the buttons for all, each that had the focus goes.
+    proxied.get_by_role("button", name="Retry 2 that can succeed").press("Enter")
+    assert finished(proxied, 3)["stored"] == 3
+    expect(proxied.get_by_role("button", name="Clear")).to_be_focused()
 
 
 def test_without_a_network_everything_waits_and_goes_on_with_it(proxied: Page, files: list[Path]) -> None:
