@@ -89,9 +89,11 @@ class Studio:
         samples.finished(page, len(paths))
         # What is stored comes to the other list together, and its pictures after the rows.
         page.wait_for_timeout(1600)
-        pictures = "[...document.querySelectorAll('[data-uploads-files-list] img')]"
         samples.until(
-            page, f"{pictures}.every(({{ complete, naturalWidth }}) => complete && naturalWidth > 0)"
+            page,
+            """[...document.querySelectorAll("[data-uploads-files-list] img")]
+              .filter((image) => image.getBoundingClientRect().top < innerHeight)
+              .every(({ complete, naturalWidth }) => complete && naturalWidth > 0)""",
         )
 
 
