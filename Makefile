@@ -15,6 +15,8 @@ PYTEST_MANY := $(PYTEST) --numprocesses auto --dist loadgroup
 # Where a browser or servers that are killed share a busy machine, a test may lose a race that no person meets: what
 # fails twice has failed, and what failed once is named at the end.
 PYTEST_RACES := $(PYTEST_MANY) --reruns 1
+# These wait for servers most of the time.
+PYTEST_ENGINES := $(PYTEST_RACES) --numprocesses 4
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -86,7 +88,7 @@ test-browser: .venv/dev node_modules/dev install test-programs ## The page in a 
 
 test-engines: .venv/dev node_modules/dev install test-programs ## Real servers and proxies in front of the app
 	@echo "== Engine tests"
-	$(PYTEST_RACES) -m engines
+	$(PYTEST_ENGINES) -m engines
 
 test-faults: .venv/dev install ## Disks that fail; mounting them takes root
 	@echo "== Faults"

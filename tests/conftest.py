@@ -12,6 +12,7 @@ from engines.rgw import KEYS, RADOSGateway
 from fakes.cloudinary import FakeCloudinary
 from hypothesis import settings
 from support import LiveServer, is_loopback, missing
+from xdist.scheduler import LoadGroupScheduling
 
 from dropzone_app.records import postgresql as records_in_postgresql
 from dropzone_app.records import sqlite as records_in_sqlite
@@ -34,12 +35,12 @@ CHROMIUM_FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 
-#: Real servers that a whole run shares, and which tests use them.
-SERVERS: dict[str, Callable[[pytest.Item], bool]] = {
-    "rgw": lambda item: "rgw" in getattr(item, "fixturenames", ()),
-    "postgresql": lambda item: (
-        "postgresql" in getattr(item, "fixturenames", ()) or "PostgreSQL" in item.nodeid
-    ),
+#: What is in the names of tests that use a real server which a whole run shares.
+SERVERS = {
+    "engines/test_s3": "rgw",
+    "test_example_profile_image": "rgw",
+    "engines/test_postgresql": "postgresql",
+    "PostgreSQL": "postgresql",
 }
 
 TEST_FAILED = pytest.StashKey[bool]()
@@ -50,11 +51,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for folder in FOLDER_MARKERS:
             if item.path.is_relative_to(Path(__file__).with_name(folder)):
                 item.add_marker(folder)
-        for server, used in SERVERS.items():
-            if used(item):
-                # Where several processes run the tests, each server is started in one of them only.
-                item.add_marker(pytest.mark.xdist_group(server))
-                break
+
+
+class _ByServer(LoadGroupScheduling):
+    """Starts each server in one of the processes only. pytest-xdist's own groups do nothing beside pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((server for name, server in SERVERS.items() if name in nodeid), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling:
+    return _ByServer(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -44,13 +44,15 @@ def backend(database: str, rgw: RADOSGateway, tmp_path: Path) -> S3:
 class TestUndoOnPostgreSQL(UndoContract):
     """What differs with the database is who remembers what is still to be undone."""
 
+    #: What a start remembers stands in the records: Cloudinary's tests ask PostgreSQL for it, and take less time.
+    test_or_at_the_next_start = None
+
 
 @pytest.mark.parametrize("database", ["SQLite"], indirect=True)
 class TestContract(RollbackContract):
-    @pytest.mark.parametrize("call", [1, 3])
     @pytest.mark.parametrize("how", ["hangs", "ends"])
     def test_a_store_that_fails_in_the_middle_has_nothing_of_it_when_it_is_back(
-        self, backend: S3, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, how: str, call: int
+        self, backend: S3, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, how: str
     ) -> None:
         monkeypatch.setattr(s3, "SIGNATURE_LIFETIME", 10)
         app, rgw = backend.app(files()), backend.rgw
@@ -59,7 +61,7 @@ class TestContract(RollbackContract):
             "ends": (rgw.kill_gateway, rgw.start_gateway),
         }[how]
         with monkeypatch.context() as patch:
-            hold(patch, app, Moment("link", "before", call), once(stop))
+            hold(patch, app, Moment("link", "before", 3), once(stop))
             answer = visitor.send(app)
         try:
             assert answer.status_code == 503, answer.text
