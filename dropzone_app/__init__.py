@@ -49,6 +49,7 @@ from .storage import Storage, open_storage
 from .sweep import Sweeper
 from .uploads import Site, check_sets
 from .views import finish_answers, make_blueprint, pages
+from .views.base import owner as owner_of_request
 from .views.base import site
 from .views.receive import UploadSet
 
@@ -86,6 +87,11 @@ class Uploads:
 
     ``owner`` names who is asking (``lambda: current_user.get_id()``), None when nobody is signed in;
     by default every session is an owner of its own. The app brings its own ``SECRET_KEY``.
+
+    ``authorize(action, upload_set, record)`` says who may do what: True, False, or None for what holds without it (an
+    owner may do everything with their own files, and anybody read those of a public set). ``action`` is ``"upload"``
+    (then there is no record; False is a sentence, 403), ``"list"``, ``"read"`` or ``"delete"`` (False is what a file
+    is told that does not exist). True lets somebody at another owner's file too; a list only ever has their own.
     """
 
     def __init__(
@@ -94,10 +100,11 @@ class Uploads:
         *sets: UploadSet,
         url_prefix: str | None = None,
         owner: security.Owner = security.owner_of_session,
+        authorize: security.Authorize | None = None,
     ) -> None:
         if app is not None:
-            self.init_app(app, *sets, url_prefix=url_prefix, owner=owner)
-        elif sets or url_prefix is not None or owner is not security.owner_of_session:
+            self.init_app(app, *sets, url_prefix=url_prefix, owner=owner, authorize=authorize)
+        elif sets or url_prefix is not None or authorize or owner is not security.owner_of_session:
             raise SettingError("Uploads() without an app takes nothing; give it all to init_app(app, …).")
 
     def init_app(
@@ -106,6 +113,7 @@ class Uploads:
         *sets: UploadSet,
         url_prefix: str | None = None,
         owner: security.Owner = security.owner_of_session,
+        authorize: security.Authorize | None = None,
     ) -> None:
         """Set up ``app``, once: one set called "files" where none is given. SettingError says what cannot be used."""
         if not isinstance(app, Flask):
@@ -120,6 +128,7 @@ class Uploads:
             sets or (UploadSet("files", folder=""),),
             url_prefix=url_prefix,
             owner=owner,
+            authorize=authorize,
             with_index=False,
         )
         app.jinja_env.globals["uploads"] = self
@@ -144,6 +153,10 @@ class Uploads:
         """
         upload_set = site().upload_set(name)
         return {**pages.zone_options(upload_set, action), "accept": site().rules[upload_set.name].accept}
+
+    def owner(self) -> str:
+        """The owner of this request. Rejected when nobody is signed in."""
+        return owner_of_request()
 
     def fallback(self, name: str | None = None) -> Markup:
         """The inputs of a set's plain form, as the zone has them inside: for a form that works without JavaScript."""
@@ -187,6 +200,7 @@ def _set_up(
     *,
     url_prefix: str | None,
     owner: security.Owner,
+    authorize: security.Authorize | None = None,
     with_index: bool,
 ) -> None:
     check_sets(sets, app.config)
@@ -196,6 +210,10 @@ def _set_up(
         )
     if not callable(owner):
         raise SettingError(f"owner must be a function that names who is asking; it is {owner!r}.")
+    if not (authorize is None or callable(authorize)):
+        raise SettingError(
+            f"authorize must be a function of an action, an upload set and a record; it is {authorize!r}."
+        )
     if not isinstance(url_prefix, str | None) or not re.fullmatch(_PREFIX, url_prefix or ""):
         raise SettingError(f"url_prefix must be a path such as '/files-in' or '/a/b'; it is {url_prefix!r}.")
     for key, value in DEFAULTS.items():
@@ -245,6 +263,7 @@ def _set_up(
     app.extensions["uploads"] = here
     app.extensions["uploads_sweeper"] = Sweeper(here, settings.sweep_age)
     app.extensions["uploads_owner"] = owner
+    app.extensions["uploads_authorize"] = authorize
     app.extensions["uploads_access"] = Access(settings.access_code) if settings.access_code else None
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
     app.register_blueprint(blueprint)

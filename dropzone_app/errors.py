@@ -239,6 +239,9 @@ MESSAGES: dict[str, Message] = {
     "signed_out": Message(401, "You are signed out; sign in again and repeat the upload."),
     "code_wrong": Message(403, "That is not the access code; look it up and try again."),
     "code_wait": Message(429, "Too many wrong codes came from there; try again in {seconds} seconds."),
+    "not_authorized": Message(
+        403, 'You may not upload anything to "{name}"; ask whoever looks after this place.'
+    ),
     "forbidden": Message(403, "You may not do this here."),
     "not_found": Message(404, "There is nothing at this address."),
     "method": Message(405, "This address does not take {method} requests."),

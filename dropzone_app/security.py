@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from flask import Flask, Request, Response, current_app, request, session
 from flask.sessions import SecureCookieSessionInterface
@@ -20,10 +20,16 @@ from .errors import BY_STATUS, Rejected
 from .intake.request import Body
 from .languages import Phrase
 from .naming import shown
-from .uploads import Site
+from .records import Record
+from .uploads import Site, UploadSet
 
 #: Names the host app's owner of a request; None means that nobody is signed in.
 Owner = Callable[[], str | None]
+#: What somebody would like to do: ``upload`` to a set, or ``list``, ``read`` or ``delete`` a record.
+Action = Literal["upload", "list", "read", "delete"]
+#: The host app's word on it; None leaves it to us. The set is None where the app has it no more, the record for
+#: ``upload``.
+Authorize = Callable[[Action, UploadSet | None, Record | None], bool | None]
 
 _SESSION_OWNER = "uploads_owner"
 _COMMITTED = "dropzone_app.committed"

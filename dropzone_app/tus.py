@@ -172,6 +172,10 @@ class TusUpload(UnfinishedFiles):
         return self._upload.id
 
     @property
+    def owner(self) -> str:
+        return self._upload.owner
+
+    @property
     def filename(self) -> str:
         return self._upload.filename
 

@@ -574,7 +574,7 @@ def test_methods_may_be_named_in_a_header(visitor: Visitor) -> None:
     assert_refused(ask(visitor, "POST", x_http_method_override="DELETE"), 404)
 
 
-def test_nobody_signed_in_begins_nothing_but_an_address_is_enough_to_go_on(tmp_path: Path) -> None:
+def test_where_the_app_knows_who_asks_only_they_begin_an_upload_and_go_on_with_it(tmp_path: Path) -> None:
     app = Flask("host")
     app.config.from_mapping(
         SECRET_KEY="s",
@@ -587,10 +587,11 @@ def test_nobody_signed_in_begins_nothing_but_an_address_is_enough_to_go_on(tmp_p
     url = begun(visitor)
     user[0] = None
     assert_refused(create(visitor), 401)
-    assert patch(visitor, url, 0, DATA).status_code == 204
+    assert_refused(patch(visitor, url, 0, DATA), 401)
     user[0] = "bob"
-    assert visitor.files() == []
+    assert_refused(patch(visitor, url, 0, DATA), 404)
     user[0] = "ann"
+    assert patch(visitor, url, 0, DATA).status_code == 204
     assert len(visitor.files()) == 1
 
 

@@ -15,7 +15,7 @@ from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
 from ..naming import shown
 from . import files, pages, sign_in, states, tus, upload
-from .base import owner, site
+from .base import check_upload, site
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -91,7 +91,7 @@ def _guard_body() -> None:
     if is_upload or is_check:
         security.check_length(request, settings)
         upload_set = site().upload_set((request.view_args or {}).get("name"))
-        owner()
+        check_upload(upload_set)
     if is_upload:
         cast(UploadRequestMixin, request).intake = Intake(
             settings,

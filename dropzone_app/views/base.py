@@ -15,6 +15,7 @@ from ..errors import Rejected
 from ..kinds import icons, kind_of
 from ..languages import word
 from ..naming import extension_of
+from ..records import Record
 from ..uploads import Site, UploadSet
 
 #: Jinja's own: every option that changes what the text of a template means.
@@ -113,3 +114,54 @@ def owner() -> str:
         raise Rejected.because("signed_out")
     # Many apps number their users; a record keeps the owner as text.
     return str(found)
+
+
+def owner_is_by_session() -> bool:
+    """Whether the owner is whoever has the session's cookie, and clients without one are each another."""
+    return current_app.extensions["uploads_owner"] in {
+        security.owner_of_session,
+        security.owner_of_lasting_session,
+    }
+
+
+def may_upload(upload_set: UploadSet | None) -> bool:
+    """Whether who asks may send files to a set, also what is missing of one."""
+    return _authorized("upload", upload_set, None) is not False
+
+
+def check_upload(upload_set: UploadSet) -> None:
+    """Rejected unless somebody is signed in who may upload."""
+    owner()
+    if not may_upload(upload_set):
+        raise Rejected.because("not_authorized", name=upload_set.name)
+
+
+def may(action: security.Action, record: Record) -> bool:
+    """Whether who asks may do this with a stored file: what the host says, else its owner may, and anybody read what
+    is of a public set. Rejected when nobody is signed in and the answer is not yes.
+    """
+    upload_set = site().sets.get(record.set)
+    allowed = _authorized(action, upload_set, record)
+    if allowed is None:
+        is_public = action == "read" and upload_set is not None and upload_set.public
+        allowed = is_public or record.owner == owner()
+    if not allowed:
+        # Whoever is signed out learns no more about a file that is there than about one that is not.
+        owner()
+    return allowed
+
+
+def permitted(action: security.Action, id: str) -> Record:
+    """The stored file with this id. Rejected alike for one with which who asks may not do this, and for none."""
+    record = site().records.file(id)
+    if record is None:
+        owner()
+    if record is None or not may(action, record):
+        raise Rejected.because("unknown_file")
+    return record
+
+
+def _authorized(action: security.Action, upload_set: UploadSet | None, record: Record | None) -> bool | None:
+    ask: security.Authorize | None = current_app.extensions["uploads_authorize"]
+    said = ask(action, upload_set and upload_set.declared, record) if ask else None
+    return None if said is None else bool(said)

@@ -17,7 +17,7 @@ from .. import security, thumbnails
 from ..errors import Rejected
 from ..records import Record
 from ..signals import upload_deleted
-from .base import owner, page, site, tell
+from .base import may, owner, page, permitted, site, tell
 
 #: Files on one page of the list.
 PAGE = 50
@@ -82,12 +82,12 @@ def newest(cursor: str | None = None) -> tuple[list[dict[str, Any]], str | None]
     shown = found[:PAGE]
     more = f"{shown[-1].created}-{shown[-1].id}" if len(found) > PAGE else None
     root = url_for("uploads.files")
-    return [file_fields(record, root) for record in shown], more
+    return [file_fields(record, root) for record in shown if may("list", record)], more
 
 
 def file(id: str, filename: str) -> Response:
-    """The bytes of a file of mine or of a public set, served so that a browser can run nothing in them."""
-    record = _readable(id)
+    """The bytes of a file that I may read, served so that a browser can run nothing in them."""
+    record = permitted("read", id)
     if record.filename != filename:
         raise Rejected.because("unknown_file")
     inline = bool(record.inert or _INLINE.fullmatch(record.type)) and "download" not in request.args
@@ -147,8 +147,8 @@ def _redirect(url: str) -> Response:
 
 
 def thumbnail(id: str) -> Response:
-    """The small picture of a file of mine or of a public set; made now where nobody has asked for it before."""
-    record = _readable(id)
+    """The small picture of a file that I may read; made now where nobody has asked for it before."""
+    record = permitted("read", id)
     etag = f"{thumbnails.RECIPE}-{record.id}"
     response = security.CookielessResponse(mimetype="image/webp")
     if etag in request.if_none_match:
@@ -172,22 +172,6 @@ def thumbnail(id: str) -> Response:
     headers["Cache-Control"] = "private, max-age=86400"
     response.set_etag(etag)
     return response
-
-
-def _readable(id: str) -> Record:
-    """The record of a file of mine or of a public set. Rejected alike for one of another owner and for none."""
-    record = site().records.file(id)
-    if record is None:
-        # Whoever is signed out learns no more about an id that is there than about one that is not.
-        owner()
-    if record is None or not (_is_public(record) or record.owner == owner()):
-        raise Rejected.because("unknown_file")
-    return record
-
-
-def _is_public(record: Record) -> bool:
-    upload_set = site().sets.get(record.set)
-    return upload_set is not None and upload_set.public
 
 
 def _with_one_range(request: Request, size: int) -> dict[str, Any]:
@@ -221,19 +205,21 @@ def _disposition(kind: str, filename: str) -> str:
 
 
 def delete_file(id: str) -> Response:
-    """Delete a file of mine: first the record, so that nobody sees a file that is half gone."""
-    record = site().records.retire(id, owner())
-    if record is None:
+    """Delete a file that I may delete."""
+    if not delete(permitted("delete", id)):
         raise Rejected.because("unknown_file")
-    remove(record)
     return Response(status=204)
 
 
-def remove(record: Record) -> None:
-    """Remove the bytes of a file whose record was retired, and tell who listens."""
+def delete(record: Record) -> bool:
+    """Delete a file: first the record, so that nobody sees one that is half gone. False where it is gone by now."""
+    retired = site().records.retire(record.id, record.owner)
+    if retired is None:
+        return False
     try:
-        site().undo([record])
+        site().undo([retired])
     except (OSError, SQLAlchemyError):
         # It is gone for everyone; what is left of it is removed at the next start.
         current_app.logger.exception("the bytes of a deleted file could not be removed")
-    tell(upload_deleted, record=record)
+    tell(upload_deleted, record=retired)
+    return True

@@ -19,7 +19,7 @@ from ..languages import capital, languages, told
 from ..storage import ChunkStorage
 from ..uploads import UploadSet
 from . import files
-from .base import owner, page, render, site
+from .base import may, owner, page, render, site
 
 #: Refusals that the browser can make by itself, with the server's words.
 _BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "drop_full")
@@ -46,7 +46,7 @@ def batch(id: str) -> str:
                 "filename": part["filename"],
                 "sentence": rejected.sentence_in(security.language()) if rejected else "",
                 "stored": part["id"] is not None,
-                "file": files.file_fields(record) if record else None,
+                "file": files.file_fields(record) if record and may("read", record) else None,
             }
         )
     stored = sum(part["stored"] for part in parts)

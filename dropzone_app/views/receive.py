@@ -19,8 +19,8 @@ from ..intake.chunks import is_chunk
 from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from ..naming import shown
 from ..records import Record
-from .base import owner, site, site_with
-from .files import file_fields, remove
+from .base import check_upload, may, owner, site, site_with
+from .files import delete, file_fields
 from .upload import answer, chunk_opener, commit, take_chunk, told_chunk
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -101,6 +101,7 @@ class UploadSet(uploads.UploadSet):
             if not checked:
                 security.check_origin(request)
                 checked = security.check_csrf_header(request)
+            check_upload(configured)
             if untouched:
                 security.check_length(request, here.settings)
                 cast(UploadRequestMixin, request).intake = replace(
@@ -146,19 +147,14 @@ class UploadSet(uploads.UploadSet):
         return lasting or str(file_fields(record)["url"])
 
     def delete(self, id: str | None) -> bool:
-        """Delete a file of who is asking, for good; False where they have none of this id in this set (None: never).
+        """Delete a file that who is asking may delete, for good; False for any other id than of one in this set.
 
         Where its storage is away it is gone for everyone all the same, and removed there later. SQLAlchemyError where
         the database is.
         """
         here = site_with(self)
         record = here.records.file(id) if id else None
-        if record is None or record.set != self.name:
-            return False
-        retired = here.records.retire(record.id, owner())
-        if retired is not None:
-            remove(retired)
-        return retired is not None
+        return record is not None and record.set == self.name and may("delete", record) and delete(record)
 
 
 def _base(key: str) -> str:

@@ -18,8 +18,8 @@ from ..intake.request import Body
 from ..languages import Phrase
 from ..records import STORED
 from ..state import Announced, State, announce, states
-from .base import owner, site
-from .files import file_fields, iso_time, remove
+from .base import may, may_upload, owner, site
+from .files import delete, file_fields, iso_time
 
 #: Files of one question.
 MAX_ANNOUNCED = 1000
@@ -39,28 +39,38 @@ def unfinished() -> Response:
     """My uploads of which not all has arrived, the newest thousand."""
     found = site().records.unfinished.of_owner(owner(), MAX_UNFINISHED)
     known = states(site(), owner(), [upload.uuid for upload in found])
-    return _told({uuid: state for uuid, state in known.items() if state.state == "receiving"})
+    return _told(
+        {uuid: state for uuid, state in known.items() if state.state == "receiving" and _mine(state)}
+    )
 
 
 def state(uuid: str) -> Response:
     """One upload of mine."""
     found = states(site(), owner(), [uuid]).get(uuid)
-    if found is None:
+    if found is None or not _mine(found):
         raise Rejected.because("unknown_upload")
     return _unkept(jsonify(state_fields(found)))
+
+
+def _mine(state: State) -> bool:
+    """Whether I may still know of an upload that I have begun."""
+    if state.record is not None:
+        return may("read", state.record)
+    return state.upload is None or may_upload(site().sets.get(state.upload.set))
 
 
 def cancel(uuid: str) -> Response:
     """Forget what has arrived of an upload of mine, or delete the file that it became."""
     me = owner()
-    upload = ChunkedUploads.cancel(site(), me, uuid)
+    begun = site().records.unfinished.find(me, uuid)
+    upload = None
+    if begun is None or may_upload(site().sets.get(begun.set)):
+        upload = ChunkedUploads.cancel(site(), me, uuid)
     record = site().records.of_uuids(me, [uuid]).get(uuid)
     if record is not None and record.state != STORED:
         raise Rejected.because("uuid_busy")
-    retired = record and site().records.retire(record.id, me)
-    if retired:
-        remove(retired)
-    elif not upload:
+    deleted = record is not None and may("delete", record) and delete(record)
+    if not (deleted or upload):
         raise Rejected.because("unknown_upload")
     return Response(status=204)
 

@@ -12,7 +12,7 @@ from .. import security
 from ..errors import Rejected
 from ..intake.request import Body
 from ..tus import CHECKSUMS, EXTENSIONS, VERSION, TusUpload, read_announced, read_checksum, read_number
-from .base import owner, site
+from .base import check_upload, may_upload, owner, owner_is_by_session, site
 from .files import file_fields
 from .upload import tell_verdict
 
@@ -29,11 +29,11 @@ def tus(name: str | None = None) -> Response:
         case _ if name is None:
             raise Rejected.because("unknown_upload")
         case "HEAD":
-            return _told(TusUpload.find(site(), name), 200)
+            return _told(_found(name), 200)
         case "PATCH":
-            return _append(TusUpload.find(site(), name))
+            return _append(_found(name))
         case "DELETE":
-            TusUpload.find(site(), name).terminate()
+            _found(name).terminate()
             return _answer(204)
         case method:
             raise Rejected.because("method", method=method)
@@ -91,13 +91,24 @@ def _options(name: str | None) -> Response:
     return response
 
 
+def _found(id: str) -> TusUpload:
+    """An upload to go on with: where a session says who asks its address is enough, else it is its owner's alone."""
+    me = None if owner_is_by_session() else owner()
+    upload = TusUpload.find(site(), id)
+    if (me is not None and upload.owner != me) or not may_upload(upload.upload_set):
+        raise Rejected.because("unknown_upload")
+    return upload
+
+
 def _create(name: str | None) -> Response:
     for header in ("Upload-Concat", "Upload-Defer-Length"):
         if header in request.headers:
             raise Rejected.because("tus_extension", header=header)
     size = read_number("Upload-Length", request.headers.get("Upload-Length", ""))
     told = read_announced(size, request.headers.get("Upload-Metadata", ""))
-    upload = TusUpload.create(site(), site().upload_set(name or told.upload_set), owner(), told)
+    upload_set = site().upload_set(name or told.upload_set)
+    check_upload(upload_set)
+    upload = TusUpload.create(site(), upload_set, owner(), told)
     begun = False
     try:
         begun = _take(upload, 0) if _has_bytes() or size == 0 else True

@@ -226,6 +226,7 @@ export default {
     "signed_out": "您已退出登录；请重新登录后再次上传。",
     "code_wrong": "访问码不正确；请核对后重试。",
     "code_wait": "错误的访问码太多；请在 {seconds} 秒后重试。",
+    "not_authorized": "您无权向“{name}”上传文件，请联系这里的管理员。",
     "forbidden": "您不能在此处这样做。",
     "not_found": "此地址没有内容。",
     "method": "此地址不接受 {method} 请求。",
