@@ -34,7 +34,7 @@ install: .venv/installed $(VENDOR)/dropzone-min.js ## Set up .venv/ and Dropzone
 	@:
 
 ##@ Change it
-.PHONY: lint format check test screenshots bench bench-s3 bench-chunks bench-browser
+.PHONY: lint format check test soak screenshots bench bench-s3 bench-chunks bench-browser
 lint: .venv/dev node_modules/dev ## Style, types of Python and JavaScript
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
@@ -49,6 +49,10 @@ check: lint test-unit test-js ## What to run before each commit: lint and the fa
 
 test: lint test-unit test-js test-browser test-engines test-faults test-large check-wheel check-without-node ## Everything; sets up all it needs
 	@echo "All phases passed."
+
+KILLS := 120
+soak: .venv/dev install ## Kill a server under load a hundred times and more, and count what is lost (KILLS= changes it)
+	PYTHONPATH=tests $(VENV)/python -m faults.soak --kills $(KILLS)
 
 screenshots: .venv/dev install test-programs ## Picture the page in its states into docs/ and screenshots/
 	$(VENV)/python tools/screenshots.py
@@ -90,7 +94,7 @@ test-engines: .venv/dev node_modules/dev install test-programs ## Real servers a
 	@echo "== Engine tests"
 	$(PYTEST_ENGINES) -m engines
 
-test-faults: .venv/dev install ## Disks that fail; mounting them takes root
+test-faults: .venv/dev install ## Kills, disks that fail (mounting them takes root), hostile clients, races
 	@echo "== Faults"
 	$(PYTEST) -m faults
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
 import os
 import re
 import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from ipaddress import ip_address
 
@@ -25,6 +27,8 @@ from .uploads import Site
 THREADS = 16
 #: Seconds that a worker which is stopped may take to finish the requests it has.
 STOP_SECONDS = 10
+#: Seconds between two looks of a worker whether its parent still lives.
+_LOOK_FOR_PARENT = 0.5
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,6 +107,7 @@ def worker() -> Flask:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     # Until granian listens, the handler that came with the parent would swallow the parent's word to stop.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             return create_app()
@@ -111,6 +116,21 @@ def worker() -> Flask:
             # worker that ends as it starts would end granian, and the uploads of all the others with it.
             print(error, file=sys.stderr, flush=True)
             time.sleep(1)
+
+
+def _end_with_parent() -> None:
+    """Stop this worker when its parent is gone, however that ended: else it would keep the port, nobody could stop it,
+    and the server could not be started anew.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    # Its sentinel would not tell: workers that were forked later hold the other end of it too.
+    while os.getppid() == parent.pid:
+        time.sleep(_LOOK_FOR_PARENT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(STOP_SECONDS)
+    os._exit(1)
 
 
 def _port(text: str) -> int:

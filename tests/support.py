@@ -142,6 +142,11 @@ class LiveServer:
         except subprocess.TimeoutExpired:
             pytest.fail(f"the server goes on:\n{self.log()}", pytrace=False)
 
+    def terminate(self) -> None:
+        """Ask the server to end, and do not wait."""
+        assert self._process, "the server does not run"
+        self._process.terminate()
+
     def stop(self) -> None:
         """Ask the server to end, as Ctrl-C or a service manager would, and wait until it has."""
         if not self._process:

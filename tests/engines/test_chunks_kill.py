@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from engines.fleet import STREAMING, Engine, Inventory, wait_until
-from engines.wire import BOUNDARY, END, Answer, Client, Visitor, part
+from engines.wire import END, Answer, Client, Visitor, field, part
 from support import LiveServer
 
 CHUNK = 1 << 20
@@ -29,11 +29,8 @@ def chunk_form(data: bytes, index: int, *, uuid: str, size: int = CHUNK) -> byte
         "dztotalchunkcount": count_of(data, size),
         "dzchunkbyteoffset": index * size,
     }
-    text = "".join(
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
-    )
-    return text.encode() + part("file", "big.bin", data[index * size : (index + 1) * size]) + END
+    text = b"".join(field(name, str(value)) for name, value in fields.items())
+    return text + part("file", "big.bin", data[index * size : (index + 1) * size]) + END
 
 
 def count_of(data: bytes, size: int = CHUNK) -> int:
@@ -146,9 +143,7 @@ def test_a_server_killed_while_it_commits_has_all_or_lacks_one_chunk(server: Liv
         inventory = Inventory(server.folder)
         assert not inventory.disagreements()
         assert len(inventory.records) == 1
-        with Client(server) as client:
-            client.send_head(visitor.headers(0), f"/uploads/{uuid}", "DELETE")
-            assert client.read().status == 204
+        assert visitor.delete(f"/uploads/{uuid}").status == 204
         if undone >= 3:
             break
     assert undone, "never killed in the middle of a commit"

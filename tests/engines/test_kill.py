@@ -2,22 +2,16 @@
 and the next one tidies up what it had not."""
 
 import contextlib
-import http.client
 import os
-import sqlite3
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from engines.fleet import Engine, Inventory, wait_until
+from engines.fleet import Engine, Inventory
 from engines.wire import Client, Visitor, form
 from support import LiveServer
 
 from dropzone_app.records import Records
-
-KILLED = (OSError, http.client.HTTPException)
-"""What a client sees of it."""
 
 
 def granian(folder: Path) -> LiveServer:
@@ -42,50 +36,6 @@ def test_a_killed_server_leaves_nothing_of_a_large_file_and_takes_it_again(tmp_p
         # The secret was kept too: session and token still hold.
         assert visitor.fetch(kept["url"]) == b"before"
         assert [file["size"] for file in visitor.send(body).files] == [2_000_000, len(data)]
-
-
-def test_a_server_killed_amid_many_batches_has_all_that_it_acknowledged(tmp_path: Path) -> None:
-    acknowledged: dict[str, bytes] = {}
-    undone = 0
-    with granian(tmp_path) as server:
-        visitor = Visitor(server)
-        for killing in range(20):
-            with ThreadPoolExecutor(4) as pool:
-                for thread in range(4):
-                    pool.submit(send_until_killed, visitor, f"{killing}-{thread}", acknowledged)
-                wait_for_a_commit(tmp_path, after=len(acknowledged) + 40, acknowledged=acknowledged)
-                server.kill()
-            undone += len(Inventory(tmp_path, after_a_crash=True).unfinished)
-            server.start()
-            inventory = Inventory(tmp_path)
-            assert not inventory.disagreements()
-            assert acknowledged.keys() <= inventory.records.keys()
-            if killing >= 4 and undone:
-                break
-        assert undone, "never killed between reservation and record"
-    for key, data in acknowledged.items():
-        assert Path(tmp_path, "uploads", key).read_bytes() == data
-
-
-def send_until_killed(visitor: Visitor, name: str, acknowledged: dict[str, bytes]) -> None:
-    """Send batches of ten, and note what is answered to be stored."""
-    with contextlib.suppress(*KILLED):
-        for n in range(10_000):
-            files = [(f"{name}.bin", f"{name} {n} {position}".encode() * 700) for position in range(10)]
-            answer = visitor.upload(files)
-            for file, (_, data) in zip(answer.files, files, strict=True):
-                acknowledged[file["key"]] = data
-
-
-def wait_for_a_commit(folder: Path, *, after: int, acknowledged: dict[str, bytes]) -> None:
-    """Wait until so many files are acknowledged, and then for a moment when a batch is half committed."""
-    wait_until(lambda: len(acknowledged) >= after, f"{after} acknowledged files")
-    uri = f"file:{folder}/instance/app.sqlite?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-        for _ in range(100_000):
-            if database.execute("SELECT 1 FROM files WHERE state = 'committing' LIMIT 1").fetchone():
-                return
-    raise AssertionError("no batch was ever seen half committed")
 
 
 RESERVE = """

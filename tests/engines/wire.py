@@ -28,6 +28,11 @@ def part(key: str, filename: str, data: bytes) -> bytes:
     return f"--{BOUNDARY}\r\n{disposition}\r\n\r\n".encode() + data + b"\r\n"
 
 
+def field(name: str, value: str) -> bytes:
+    """One field of a form."""
+    return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+
+
 def form(files: Iterable[tuple[str, bytes]]) -> bytes:
     """A whole body: `file[0]`, `file[1]`, …"""
     parts = (part(f"file[{n}]", name, data) for n, (name, data) in enumerate(files))
@@ -141,6 +146,12 @@ class Visitor:
         with Client(self.server) as client:
             client.send_head(self.headers(len(body), **changes))
             client.send(body)
+            return client.read()
+
+    def delete(self, path: str) -> Answer:
+        """Delete a file of theirs."""
+        with Client(self.server) as client:
+            client.send_head(self.headers(0), path, "DELETE")
             return client.read()
 
     def fetch(self, url: str) -> bytes:
