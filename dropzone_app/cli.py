@@ -15,9 +15,9 @@ from . import sweep as sweeping
 from .config import SettingError, Size
 from .doctor import PROBLEM, examine
 from .naming import shown
-from .records import upgrading
+from .records import now, upgrading
 from .uploads import Site
-from .views.files import file_fields
+from .views.files import file_fields, iso_time
 
 uploads = AppGroup("uploads", help="Uploaded files and their records.")
 
@@ -83,6 +83,64 @@ def doctor(url: str | None, as_json: bool) -> None:
                 click.echo(f"         {finding.mend}")
     if any(finding.level == PROBLEM for finding in findings):
         raise SystemExit(1)
+
+
+@uploads.group("token")
+def token() -> None:
+    """API tokens: what a script shows, as `Authorization: Bearer …`, in place of a session and its CSRF token."""
+
+
+@token.command("create")
+@click.option(
+    "--owner", required=True, metavar="NAME", help="Whose files the script sends, sees and deletes."
+)
+@click.option(
+    "--set", "set_name", metavar="SET", help="The only upload set that it is for; else all of them."
+)
+@click.option(
+    "--days", type=click.IntRange(1, 36_500), default=365, show_default=True, help="How long it is good."
+)
+@click.option("--note", default="", metavar="TEXT", help="What it is for, to be told in the list.")
+def create_token(owner: str, set_name: str | None, days: int, note: str) -> None:
+    """Make a token and print it, this once."""
+    site: Site = current_app.extensions["uploads"]
+    if set_name is not None and set_name not in site.sets:
+        raise click.ClickException(f"There is no upload set {set_name!r}; there are {', '.join(site.sets)}.")
+    if not owner.strip() or not owner.isprintable() or not (note + "x").isprintable():
+        raise click.ClickException("--owner and --note are names in one line, and --owner is not empty.")
+    made, text = site.records.tokens.create(owner, set_name=set_name, note=note, lifetime=days * 24 * 3600)
+    click.echo(text)
+    told = f"It is good until {iso_time(made.expires)}, and nobody can show it again."
+    click.echo(f"{told} `flask uploads token revoke {made.id}` ends it.", err=True)
+
+
+@token.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_tokens(as_json: bool) -> None:
+    """List the tokens that were not revoked, newest first; never what is shown of them."""
+    site: Site = current_app.extensions["uploads"]
+    tokens = site.records.tokens.all()
+    if as_json:
+        told = [
+            asdict(one) | {name: iso_time(getattr(one, name)) for name in ("created", "expires")}
+            for one in tokens
+        ]
+        click.echo(json.dumps({"tokens": told}, indent=1))
+        return
+    for one in tokens:
+        until = "expired" if one.expires <= now() else "good until"
+        click.echo(
+            f"{one.id}  {until} {iso_time(one.expires)}  {one.set or 'all sets'}  {one.owner}  {one.note}".rstrip()
+        )
+
+
+@token.command("revoke")
+@click.argument("id")
+def revoke_token(id: str) -> None:
+    """End a token at once. ID is what the list shows."""
+    site: Site = current_app.extensions["uploads"]
+    if not site.records.tokens.revoke(id):
+        raise click.ClickException(f"There is no token {shown(id)}; `flask uploads token list` shows them.")
 
 
 @uploads.command("upgrade", with_appcontext=False)

@@ -237,6 +237,9 @@ MESSAGES: dict[str, Message] = {
     # What the server or the framework says; found by status where Flask raises them.
     "bad_request": Message(400, "The request could not be understood; reload the page and try again."),
     "signed_out": Message(401, "You are signed out; sign in again and repeat the upload."),
+    "token_wrong": Message(
+        401, "The API token is not valid here: it may have expired or been revoked; ask for another one."
+    ),
     "code_wrong": Message(403, "That is not the access code; look it up and try again."),
     "code_wait": Message(429, "Too many wrong codes came from there; try again in {seconds} seconds."),
     "not_authorized": Message(

@@ -207,6 +207,10 @@ def refuse(rejected: Rejected) -> Response:
     spoken = language()
     response = plain_text(rejected.sentence_in(spoken), rejected.status, spoken)
     response.headers["Upload-Error"] = rejected.code
+    if rejected.status == 401:
+        # RFC 6750, 3: what a script may show.
+        error = ' error="invalid_token"' if rejected.code == "token_wrong" else ""
+        response.headers["WWW-Authenticate"] = f"Bearer{error}"
     return response
 
 
@@ -255,6 +259,8 @@ def _refuse_status(status: int, headers: Iterable[tuple[str, str]], settings: Se
     rejected.status = status
     response = refuse(rejected)
     ours = {name.lower() for name, _ in response.headers} | {"content-length", "content-encoding"}
+    # A host may have other ways in.
+    ours.discard("www-authenticate")
     for name, value in headers:
         if name.lower() not in ours:
             response.headers.add(name, value)

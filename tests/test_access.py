@@ -62,7 +62,7 @@ class Things:
         self.batch = page.headers["Location"].rpartition("/")[2]
         assert self.chunk(visitor, "begun", 0).status_code == 202
         answer = visitor.client.post(
-            "/tus/photos",
+            "/tus/",
             headers={**TUS, "Upload-Length": "20", "Upload-Metadata": "filename YS5wbmc=", **BYTES},
             data=PNG[:2],
         )

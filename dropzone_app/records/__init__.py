@@ -8,11 +8,13 @@ from .migrations import upgrading
 from .quota import Quota, Room
 from .records import BATCH_LIFETIME, Record, Records, new_id, new_ids
 from .tables import COMMITTING, STORED, UNDOING
+from .tokens import PREFIX, Token
 from .unfinished import RECEIVING, REFUSED, Held, Taken, Unfinished
 
 __all__ = [
     "BATCH_LIFETIME",
     "COMMITTING",
+    "PREFIX",
     "RECEIVING",
     "REFUSED",
     "STORED",
@@ -23,6 +25,7 @@ __all__ = [
     "Records",
     "Room",
     "Taken",
+    "Token",
     "Unfinished",
     "new_id",
     "new_ids",

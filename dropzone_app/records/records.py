@@ -42,6 +42,7 @@ from .tables import batches as _batches
 from .tables import files as _files
 from .tables import numbers as _numbers
 from .tables import turns as _turns
+from .tokens import Tokens
 from .unfinished import UnfinishedUploads
 
 #: Tries to find a free key before a random one is taken.
@@ -121,6 +122,7 @@ class Records:
             raise SettingError(f"UPLOADS_DATABASE: {self} cannot be used: {reason}.") from error
         #: Uploads of which not all has arrived.
         self.unfinished = UnfinishedUploads(database, self.quotas)
+        self.tokens = Tokens(database)
         self._insert = Prepared(self._engine, database.upsert(_files).on_conflict_do_nothing())
         self._store = Prepared(
             self._engine,

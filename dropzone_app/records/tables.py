@@ -121,6 +121,19 @@ usage = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("files", BigInteger, nullable=False),
 )
+# What scripts show in place of a session, by their digests.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("owner", Text, nullable=False),
+    # The only one that it is for.
+    Column("set", String(64)),
+    Column("note", Text, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)
 # What one process does for all, and when one did it last.
 turns = Table(
     "turns",

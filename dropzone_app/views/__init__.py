@@ -15,7 +15,7 @@ from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
 from ..naming import shown
 from . import files, pages, sign_in, states, tus, upload
-from .base import check_upload, site
+from .base import check_upload, site, token
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -69,6 +69,8 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool, with_sign_in: bo
 
 def _guard() -> BaseResponse | None:
     """Refuse before the body is read what can be refused by then."""
+    if request.endpoint not in sign_in.OPEN:
+        token()
     elsewhere = sign_in.guard()
     if elsewhere is not None:
         return elsewhere
@@ -87,7 +89,8 @@ def _guard_body() -> None:
     elif is_check:
         security.check_json(request)
     security.check_origin(request)
-    by_header = security.check_csrf_header(request)
+    # Of itself no browser sends an API token along: what comes with one was meant.
+    by_header = token() is not None or security.check_csrf_header(request)
     if is_upload or is_check:
         security.check_length(request, settings)
         upload_set = site().upload_set((request.view_args or {}).get("name"))

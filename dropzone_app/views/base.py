@@ -15,7 +15,7 @@ from ..errors import Rejected
 from ..kinds import icons, kind_of
 from ..languages import word
 from ..naming import extension_of
-from ..records import Record
+from ..records import PREFIX, Record, Token
 from ..uploads import Site, UploadSet
 
 #: Jinja's own: every option that changes what the text of a template means.
@@ -24,6 +24,9 @@ _SYNTAX: dict[str, Any] = {
     for name, value in vars(defaults).items()
     if name.isupper() and not name.startswith("DEFAULT_")
 }
+
+
+_TOKEN = "dropzone_app.token"
 
 
 def site() -> Site:
@@ -105,8 +108,29 @@ def tell(signal: NamedSignal, **facts: Any) -> None:
             app.logger.exception("a listener of %s failed", signal.name)
 
 
+def token() -> Token | None:
+    """The API token that came with this request, None without one. Rejected for one that is not good, or no longer."""
+    if _TOKEN not in request.environ:
+        request.environ[_TOKEN] = _token()
+    return cast("Token | None", request.environ[_TOKEN])
+
+
+def _token() -> Token | None:
+    scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+    is_standalone = "uploads.index" in current_app.view_functions
+    if scheme.lower() != "bearer" or not (is_standalone or shown.strip().startswith(PREFIX)):
+        # A host may have bearer tokens of its own.
+        return None
+    found = site().records.tokens.find(shown.strip())
+    if found is None:
+        raise Rejected.because("token_wrong")
+    return found
+
+
 def owner() -> str:
     """The owner of this request. Rejected when the host app says that nobody is signed in."""
+    if bearer := token():
+        return bearer.owner
     ask: security.Owner = current_app.extensions["uploads_owner"]
     found: object = ask()
     # "" and False (`user.is_authenticated and user.id`) are nobody too: else all of them would share their files.
@@ -118,10 +142,8 @@ def owner() -> str:
 
 def owner_is_by_session() -> bool:
     """Whether the owner is whoever has the session's cookie, and clients without one are each another."""
-    return current_app.extensions["uploads_owner"] in {
-        security.owner_of_session,
-        security.owner_of_lasting_session,
-    }
+    by_session = (security.owner_of_session, security.owner_of_lasting_session)
+    return token() is None and current_app.extensions["uploads_owner"] in by_session
 
 
 def may_upload(upload_set: UploadSet | None) -> bool:
@@ -162,6 +184,9 @@ def permitted(action: security.Action, id: str) -> Record:
 
 
 def _authorized(action: security.Action, upload_set: UploadSet | None, record: Record | None) -> bool | None:
+    bearer = token()
+    if bearer and bearer.set and (upload_set is None or bearer.set != upload_set.name):
+        return False
     ask: security.Authorize | None = current_app.extensions["uploads_authorize"]
     said = ask(action, upload_set and upload_set.declared, record) if ask else None
     return None if said is None else bool(said)

@@ -19,7 +19,7 @@ from ..intake.chunks import is_chunk
 from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from ..naming import shown
 from ..records import Record
-from .base import check_upload, may, owner, site, site_with
+from .base import check_upload, may, owner, site, site_with, token
 from .files import delete, file_fields
 from .upload import answer, chunk_opener, commit, take_chunk, told_chunk
 
@@ -97,7 +97,7 @@ class UploadSet(uploads.UploadSet):
             if untouched:
                 # From here on the body is ours: read to its end, also where it is refused.
                 Body.of(request)
-            checked = not csrf or g.get("csrf_valid", False)
+            checked = not csrf or token() is not None or g.get("csrf_valid", False)
             if not checked:
                 security.check_origin(request)
                 checked = security.check_csrf_header(request)

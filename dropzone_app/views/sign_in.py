@@ -10,18 +10,19 @@ from werkzeug.wrappers import Response as BaseResponse
 from .. import security
 from ..access import Access, access
 from ..errors import Rejected
-from .base import page
+from .base import page, token
 
 #: What anybody may see: the way in, what its page is made of, and whether the server is well.
-_OPEN = {f"uploads.{view}" for view in ("sign_in", "sign_out", "static", "healthz")}
+OPEN = {f"uploads.{view}" for view in ("sign_in", "sign_out", "static", "healthz")}
 #: Bytes of a form with a code in it.
 _MAX_FORM = 10_000
 
 
 def guard() -> BaseResponse | None:
-    """Let in who has shown the code; others are sent to the sign-in, where a person looks at a page, or Rejected."""
+    """Let in who has shown the code, or an API token; others are sent to the sign-in, where a person looks at a page,
+    or Rejected."""
     here = access()
-    if here is None or request.endpoint in _OPEN or here.is_signed_in():
+    if here is None or request.endpoint in OPEN or token() or here.is_signed_in():
         return None
     if request.method == "GET" and security.is_plain_form(request):
         return redirect(url_for("uploads.sign_in", next=request.full_path.removesuffix("?")), 303)

@@ -224,6 +224,7 @@ export default {
     "bad_cursor": "找不到列表的这一页；请从第一页重新开始。",
     "bad_request": "无法理解请求；请重新加载页面后再试。",
     "signed_out": "您已退出登录；请重新登录后再次上传。",
+    "token_wrong": "此 API 令牌在这里无效：可能已过期或被撤销，请索取新的令牌。",
     "code_wrong": "访问码不正确；请核对后重试。",
     "code_wait": "错误的访问码太多；请在 {seconds} 秒后重试。",
     "not_authorized": "您无权向“{name}”上传文件，请联系这里的管理员。",
