@@ -216,6 +216,23 @@ class UndoContract:
         assert sorted(stored.values()) == [5, 5, 5]
         self.assert_only(backend, app, visitor, stored)
 
+    def assert_undone_at_the_next_start(
+        self, backend: Backend, visitor: Visitor, patch: pytest.MonkeyPatch, moment: Moment, down: str
+    ) -> None:
+        """A process ends that could not undo what failed at this moment, and the next one has nothing of it."""
+        visitor.files(backend.app(files()))
+
+        def fail_and_end() -> None:
+            app = backend.app(files())
+            fail(patch, app, moment, FAIL_AT[moment.step][0])
+            fail(patch, app, Moment(down, "before"), "database" if down == "withdraw" else "network")
+            os._exit(0 if visitor.send(app).status_code in {503, 507} else 1)
+
+        assert in_another_process(fail_and_end) == 0
+        app = backend.app(files())
+        self.assert_only(backend, app, visitor, {})
+        self.assert_goes_in(backend, app, visitor)
+
     @pytest.mark.parametrize("down", ["withdraw", "delete"])
     @pytest.mark.parametrize("moment", COMMITTING, ids=str)
     def test_what_cannot_be_undone_is_seen_by_nobody_and_undone_with_the_next_upload(
@@ -238,18 +255,7 @@ class UndoContract:
     def test_or_at_the_next_start(
         self, backend: Backend, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, moment: Moment, down: str
     ) -> None:
-        visitor.files(backend.app(files()))
-
-        def fail_and_end() -> None:
-            app = backend.app(files())
-            fail(monkeypatch, app, moment, FAIL_AT[moment.step][0])
-            fail(monkeypatch, app, Moment(down, "before"), "database" if down == "withdraw" else "network")
-            os._exit(0 if visitor.send(app).status_code in {503, 507} else 1)
-
-        assert in_another_process(fail_and_end) == 0
-        app = backend.app(files())
-        self.assert_only(backend, app, visitor, {})
-        self.assert_goes_in(backend, app, visitor)
+        self.assert_undone_at_the_next_start(backend, visitor, monkeypatch, moment, down)
 
     def test_a_deleted_file_whose_bytes_cannot_be_removed_is_gone_and_removed_later(
         self, backend: Backend, visitor: Visitor, monkeypatch: pytest.MonkeyPatch

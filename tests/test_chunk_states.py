@@ -278,5 +278,5 @@ class Chunks(RuleBasedStateMachine):
 
 def test_a_file_is_what_was_sent_or_refused(database: str) -> None:
     # Each example makes two apps, and is a long story; in PostgreSQL one of many round trips.
-    examples = max(1, settings.default.max_examples // {"SQLite": 5, "PostgreSQL": 20}[database])
+    examples = max(1, settings.default.max_examples // {"SQLite": 5, "PostgreSQL": 33}[database])
     run_state_machine_as_test(Chunks, settings=settings(max_examples=examples))

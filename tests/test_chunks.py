@@ -450,6 +450,8 @@ WRONG: list[tuple[dict[str, Any], int]] = [
 ]
 
 
+# They are told from the fields alone, and what is then recorded is asked of each database by other tests.
+@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
 @pytest.mark.parametrize(("wrong", "status"), WRONG)
 def test_fields_that_do_not_agree_are_a_sentence_and_change_nothing(
     visitor: Visitor, tmp_path: Path, wrong: dict[str, Any], status: int

@@ -40,16 +40,27 @@ def backend(database: str, rgw: RADOSGateway, tmp_path: Path) -> S3:
     return S3(rgw, tmp_path)
 
 
-@pytest.mark.parametrize("database", ["PostgreSQL"], indirect=True)
-class TestUndoOnPostgreSQL(UndoContract):
-    """What differs with the database is who remembers what is still to be undone."""
+class AtTheNextStart(UndoContract):
+    """What a start remembers stands in the records, whatever the storage: of all moments the store's own are asked."""
 
-    #: What a start remembers stands in the records: Cloudinary's tests ask PostgreSQL for it, and take less time.
     test_or_at_the_next_start = None
+
+    @pytest.mark.parametrize("moment", [Moment("link", "after", 3), Moment("sync", "before")], ids=str)
+    def test_what_the_store_kept_is_undone_at_the_next_start(
+        self, backend: S3, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, moment: Moment
+    ) -> None:
+        self.assert_undone_at_the_next_start(backend, visitor, monkeypatch, moment, "delete")
+
+
+@pytest.mark.parametrize("database", ["PostgreSQL"], indirect=True)
+class TestUndoOnPostgreSQL(AtTheNextStart):
+    """What differs with the database is who remembers what is still to be undone: Cloudinary's tests ask for it all."""
+
+    test_what_cannot_be_undone_is_seen_by_nobody_and_undone_with_the_next_upload = None
 
 
 @pytest.mark.parametrize("database", ["SQLite"], indirect=True)
-class TestContract(RollbackContract):
+class TestContract(AtTheNextStart, RollbackContract):
     @pytest.mark.parametrize("how", ["hangs", "ends"])
     def test_a_store_that_fails_in_the_middle_has_nothing_of_it_when_it_is_back(
         self, backend: S3, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, how: str
