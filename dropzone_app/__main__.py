@@ -108,6 +108,7 @@ def worker() -> Flask:
     # Until granian listens, the handler that came with the parent would swallow the parent's word to stop.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _print_batches()
     while True:
         try:
             return create_app()
@@ -131,6 +132,14 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(STOP_SECONDS)
     os._exit(1)
+
+
+def _print_batches() -> None:
+    """A line of JSON on standard error for each batch."""
+    batches = logging.getLogger("dropzone_app.batches")
+    batches.addHandler(logging.StreamHandler())
+    batches.setLevel(logging.INFO)
+    batches.propagate = False
 
 
 def _port(text: str) -> int:

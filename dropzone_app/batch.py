@@ -14,7 +14,7 @@ from werkzeug.datastructures import FileStorage
 
 from .checks import check_counts, check_sha256, check_uuid
 from .config import FIELDS, told_apart
-from .errors import Rejected
+from .errors import Rejected, traced
 from .intake import Part, receive_part
 from .kinds import Kind, kind_of
 from .languages import ENGLISH, Phrase
@@ -357,8 +357,11 @@ class Refusal:
     codes: Mapping[str, Sequence[int]]
 
 
-def refusal(verdicts: Sequence[Verdict], language: str = ENGLISH) -> Refusal | None:
-    """The answer that tells the whole truth about ``verdicts`` in ``language``; None when every part was stored."""
+def refusal(verdicts: Sequence[Verdict], language: str = ENGLISH, request: str = "") -> Refusal | None:
+    """The answer that tells the whole truth about ``verdicts`` in ``language``; None when every part was stored.
+
+    ``request``: the id by which the log knows it.
+    """
     refused = [(verdict, verdict.rejected) for verdict in verdicts if verdict.rejected]
     if not refused:
         return None
@@ -368,9 +371,11 @@ def refusal(verdicts: Sequence[Verdict], language: str = ENGLISH) -> Refusal | N
     for verdict, rejected in refused:
         codes.setdefault(rejected.code, []).append(index_of(verdict.key) or 0)
     if len(verdicts) == 1:
-        return Refusal(refused[0][1].sentence_in(language), status, per_part=False, codes=codes)
+        sentence = traced(refused[0][1].sentence_in(language), status, request, language)
+        return Refusal(sentence, status, per_part=False, codes=codes)
     lines = [
-        f'{verdict.key} "{shown(verdict.filename)}": {rejected.told(language)}'
+        f'{verdict.key} "{shown(verdict.filename)}": '
+        + traced(rejected.told(language), rejected.status, request, language)
         for verdict, rejected in refused
     ]
     stored = len(verdicts) - len(refused)

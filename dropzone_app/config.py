@@ -120,6 +120,13 @@ def parse_location(setting: str, value: object) -> str:
     return value
 
 
+def parse_header(setting: str, value: object) -> str:
+    """The name of a header; SettingError names ``setting``."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", value):
+        raise SettingError(f"{setting} must be the name of a header such as 'X-Request-ID'; it is {value!r}.")
+    return value
+
+
 def parse_code(setting: str, value: object) -> str:
     """An access code that is not guessed in a day; SettingError names ``setting``, and never tells the code."""
     # Values from the environment are read as JSON: digits alone come as a number.
@@ -183,6 +190,8 @@ class Settings:
     access_code: str | None
     #: Below which path a proxy sends the files of ``storage`` itself (nginx: X-Accel-Redirect); None: the app does.
     x_accel: str | None
+    #: The header in which a proxy names each request, for the log; None: nobody on the way is believed.
+    request_id: str | None
     #: The name of the file field, Dropzone's ``paramName``.
     field: str
     #: What this app speaks; the first one to readers of none of them.
@@ -220,6 +229,7 @@ class Settings:
             quota_files=_given("UPLOADS_QUOTA_FILES", config, parse_count),
             access_code=_given("UPLOADS_ACCESS_CODE", config, parse_code),
             x_accel=x_accel,
+            request_id=_given("UPLOADS_REQUEST_ID", config, parse_header),
             max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
             languages=parse_languages("UPLOADS_LANGUAGES", config["UPLOADS_LANGUAGES"]),
@@ -323,6 +333,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_ACCESS_CODE": None,
     "UPLOADS_X_ACCEL": None,
     "UPLOADS_LANGUAGES": "en,zh",
+    "UPLOADS_REQUEST_ID": None,
     "UPLOADS_DECODE": None,
     "UPLOADS_STRIP_METADATA": None,
     "UPLOADS_SVG": None,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .languages import ENGLISH, capital, languages, told
+from .languages import ENGLISH, Phrase, capital, languages, told
 
 
 class Message(NamedTuple):
@@ -362,6 +362,13 @@ class Rejected(Exception):
     def sentence(self) -> str:
         """The text as it stands alone: with a capital letter."""
         return capital(self.text)
+
+
+def traced(sentence: str, status: int, request: str, language: str) -> str:
+    """``sentence``, which for a fault of the server's (5xx) names the request by which its log knows it."""
+    if status < 500 or not request:
+        return sentence
+    return sentence + Phrase(" Request {id}.", id=request).told(language)
 
 
 def _one_line(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from wtforms import ValidationError
 
 from .config import Settings, Size
-from .errors import BY_STATUS, Rejected
+from .errors import BY_STATUS, Rejected, traced
 from .intake.request import Body
 from .languages import Phrase
 from .naming import shown
@@ -35,6 +36,7 @@ _SESSION_OWNER = "uploads_owner"
 _COMMITTED = "dropzone_app.committed"
 _LANGUAGE = "dropzone_app.language"
 _FIRST_VISIT = "dropzone_app.first_visit"
+_REQUEST_ID = "dropzone_app.request_id"
 _CSRF_HEADERS = ("X-CSRFToken", "X-CSRF-Token")
 #: Seconds that a good token may be taken for good without another look.
 _LOOK_AGAIN = 5
@@ -205,7 +207,8 @@ def is_plain_form(request: Request) -> bool:
 def refuse(rejected: Rejected) -> Response:
     """The answer to a refused request: its sentence as plain text, its row's name in ``Upload-Error``."""
     spoken = language()
-    response = plain_text(rejected.sentence_in(spoken), rejected.status, spoken)
+    sentence = traced(rejected.sentence_in(spoken), rejected.status, request_id(), spoken)
+    response = plain_text(sentence, rejected.status, spoken)
     response.headers["Upload-Error"] = rejected.code
     if rejected.status == 401:
         # RFC 6750, 3: what a script may show.
@@ -220,6 +223,29 @@ def plain_text(text: str, status: int, language: str) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def request_id() -> str:
+    """By which name the log knows this request: that of the proxy where ``UPLOADS_REQUEST_ID`` says so, else a new one.
+
+    One that is long, or holds more than letters, digits and ``._-``, would forge lines of a log, and is not taken.
+    """
+    if _REQUEST_ID not in request.environ:
+        header = cast(Site, current_app.extensions["uploads"]).settings.request_id
+        given = request.headers.get(header, "") if header else ""
+        is_plain = re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given)
+        request.environ[_REQUEST_ID] = given if is_plain else secrets.token_hex(8)
+    return str(request.environ[_REQUEST_ID])
+
+
+def log_failure(what: str) -> None:
+    """Log the exception that is being handled, with the name of the request that is answered 5xx for it.
+
+    The rule and not the path: an address may be all that somebody needs.
+    """
+    current_app.logger.exception(
+        "request %s: %s: %s %s", request_id(), what, request.method, request.url_rule
+    )
 
 
 def language() -> str:

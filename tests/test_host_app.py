@@ -467,6 +467,7 @@ def test_two_apps_in_one_process_do_not_mix(make: Callable[..., Flask], tmp_path
         ("/files/<number>/<title>", ["GET"]),
         ("/files/<number>", ["DELETE"]),
         ("/healthz", ["GET"]),
+        ("/readyz", ["GET"]),
     ],
 )
 def test_a_rule_that_is_taken_stops_the_start_and_names_url_prefix(

@@ -2,8 +2,10 @@
 
 import errno
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -277,6 +279,66 @@ def test_health_tells_when_the_tables_are_gone(visitor: Visitor) -> None:
     assert_refused(visitor.get("/healthz"), 503, UNAVAILABLE)
 
 
+# ---- whether it can take an upload
+
+
+@ON_SQLITE
+def test_it_is_not_ready_while_the_database_takes_nothing(
+    visit: Callable[..., Visitor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.1)
+    visitor = visit()
+    with closing(sqlite3.connect(tmp_path / "instance" / "app.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert visitor.get("/healthz").status_code == 200, "it can be read"
+        assert_refused(visitor.get("/readyz"), 503, UNAVAILABLE)
+    assert visitor.get("/readyz").status_code == 200
+
+
+def test_it_is_not_ready_where_the_database_may_only_be_read(visitor: Visitor, monkeypatch: Any) -> None:
+    records = visitor.app.extensions["uploads"].records
+    read_only = "PRAGMA query_only = ON" if records.database_file else "SET TRANSACTION READ ONLY"
+    write = records._database.write
+
+    @contextmanager
+    def as_a_replica() -> Iterator[Any]:
+        with write() as connection:
+            connection.execute(text(read_only))
+            try:
+                yield connection
+            finally:
+                if records.database_file:
+                    connection.execute(text("PRAGMA query_only = OFF"))
+
+    monkeypatch.setattr(records._database, "write", as_a_replica)
+    assert visitor.get("/healthz").status_code == 200
+    assert_refused(visitor.get("/readyz"), 503, UNAVAILABLE)
+
+
+def test_it_is_not_ready_without_its_folder_or_without_room_in_it(
+    visitor: Visitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (visitor.get("/readyz").status_code, visitor.get("/readyz").text) == (200, "ok\n")
+    (tmp_path / "uploads").rename(tmp_path / "elsewhere")
+    assert_refused(visitor.get("/readyz"), 503, UNAVAILABLE)
+    (tmp_path / "elsewhere").rename(tmp_path / "uploads")
+    full = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: full)
+        assert_refused(visitor.get("/readyz"), 507, DISK_FULL)
+    assert visitor.get("/readyz").status_code == 200
+
+
+def test_to_ask_leaves_nothing_and_changes_nothing(visitor: Visitor, tmp_path: Path) -> None:
+    visitor.store(("file", "a.png", PNG))
+    before = visitor.files(), stored_names(tmp_path)
+    for _ in range(5):
+        answer = visitor.get("/readyz")
+        assert answer.status_code == 200
+        assert "Set-Cookie" not in answer.headers
+    assert (visitor.files(), stored_names(tmp_path)) == before
+
+
 # ---- redirects
 
 
@@ -372,7 +434,7 @@ MADE_UP = settings(
 @given(
     method=st.sampled_from(["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PATCH"]),
     path=st.sampled_from(
-        ["/", "/upload", "/upload/x", "/files", "FILE", "/files/x", "/batches/x", "/healthz"]
+        ["/", "/upload", "/upload/x", "/files", "FILE", "/files/x", "/batches/x", "/healthz", "/readyz"]
     ),
     query=_VALUE,
     headers=_HEADERS,

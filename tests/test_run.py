@@ -1,8 +1,10 @@
 """The server that `make run` starts, as a person at a terminal meets it."""
 
+import json
 from collections.abc import Callable
 
 import pytest
+from engines.wire import Visitor
 from support import LiveServer, runs
 
 
@@ -20,6 +22,13 @@ def test_it_says_where_the_page_is_and_where_the_data_lie(live_server: Callable[
     assert f"{server.url}/" in server.log()
     assert str(server.folder / "uploads") in server.log()
     assert str(server.folder / "instance" / "app.sqlite") in server.log()
+
+
+def test_it_prints_a_line_of_json_for_each_batch(live_server: Callable[..., LiveServer]) -> None:
+    server = live_server()
+    assert Visitor(server).upload([("a.txt", b"text")]).status == 201
+    (line,) = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+    assert (line["event"], line["codes"], line["names"]) == ("batch", {"stored": 1}, ["a.txt"])
 
 
 def test_a_bad_setting_ends_it_with_a_sentence(live_server: Callable[..., LiveServer]) -> None:

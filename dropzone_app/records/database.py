@@ -126,6 +126,11 @@ class Database:
         with self.read() as connection:
             connection.execute(text("SELECT 1 FROM files LIMIT 1"))
 
+    def check_writable(self) -> None:
+        """SQLAlchemyError unless it takes a transaction that writes; this one changes nothing."""
+        with self.write() as connection:
+            connection.execute(text("UPDATE files SET size = size WHERE 1 = 0"))
+
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()

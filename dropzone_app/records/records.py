@@ -151,6 +151,11 @@ class Records:
         """SQLAlchemyError unless the database answers."""
         self._database.check()
 
+    def check_writable(self) -> None:
+        """SQLAlchemyError unless the database answers and takes what is written."""
+        self._database.check()
+        self._database.check_writable()
+
     # ---- the two steps of a commit
 
     def reserve(self, wanted: Sequence[Record]) -> list[Record | Rejected]:

@@ -13,8 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from .. import security
 from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
-from ..naming import shown
-from . import files, pages, sign_in, states, tus, upload
+from . import files, journal, pages, sign_in, states, tus, upload
 from .base import check_upload, site, token
 
 _PACKAGE = Path(__file__).parent.parent
@@ -57,6 +56,7 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool, with_sign_in: bo
     blueprint.add_url_rule("/batches/<id>", "batch", pages.batch)
     blueprint.add_url_rule("/csrf-token", "csrf_token", pages.csrf_token)
     blueprint.add_url_rule("/healthz", "healthz", pages.healthz)
+    blueprint.add_url_rule("/readyz", "readyz", pages.readyz)
     blueprint.before_request(_guard)
     blueprint.teardown_request(lambda _: current_app.extensions["uploads_sweeper"]())
     blueprint.register_error_handler(Rejected, security.refuse)
@@ -69,6 +69,7 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool, with_sign_in: bo
 
 def _guard() -> BaseResponse | None:
     """Refuse before the body is read what can be refused by then."""
+    journal.begin()
     if request.endpoint not in sign_in.OPEN:
         token()
     elsewhere = sign_in.guard()
@@ -112,17 +113,17 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _os_error(error: OSError) -> Response:
-    current_app.logger.exception("storage failed: %s", shown(request.path))
+    security.log_failure("storage failed")
     return security.refuse(from_os_error(error))
 
 
 def _database_error(error: SQLAlchemyError) -> Response:
-    current_app.logger.exception("database failed: %s", shown(request.path))
+    security.log_failure("database failed")
     return security.refuse(Rejected.because("unavailable"))
 
 
 def _unexpected(error: Exception) -> Response:
-    current_app.logger.exception("unexpected: %s", shown(request.path))
+    security.log_failure("unexpected")
     return security.refuse_http_error(InternalServerError(), site().settings)
 
 
@@ -164,6 +165,12 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
             response = ours
         if request.endpoint == "uploads.tus":
             tus.finish(response)
+        if request.endpoint in {"uploads.upload", "uploads.tus"} and request.method in {"POST", "PATCH"}:
+            response.headers.setdefault("X-Request-ID", security.request_id())
+            if code := response.headers.get("Upload-Error"):
+                # Of an upload by tus the name is an address that lets anybody go on with it.
+                name = (request.view_args or {}).get("name")
+                journal.refused(name if name in site().sets else None, code)
         # An uploaded file is no page of ours, whatever its type: it keeps its own, narrower policy.
         if request.endpoint in {"uploads.file", "uploads.thumbnail"}:
             response = security.without_cookie(response)

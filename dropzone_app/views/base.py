@@ -17,6 +17,7 @@ from ..languages import word
 from ..naming import extension_of
 from ..records import PREFIX, Record, Token
 from ..uploads import Site, UploadSet
+from . import journal
 
 #: Jinja's own: every option that changes what the text of a template means.
 _SYNTAX: dict[str, Any] = {
@@ -130,6 +131,7 @@ def _token() -> Token | None:
 def owner() -> str:
     """The owner of this request. Rejected when the host app says that nobody is signed in."""
     if bearer := token():
+        journal.note_owner(bearer.owner)
         return bearer.owner
     ask: security.Owner = current_app.extensions["uploads_owner"]
     found: object = ask()
@@ -137,6 +139,7 @@ def owner() -> str:
     if found is None or found is False or found == "":
         raise Rejected.because("signed_out")
     # Many apps number their users; a record keeps the owner as text.
+    journal.note_owner(str(found))
     return str(found)
 
 

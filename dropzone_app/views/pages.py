@@ -13,7 +13,7 @@ from werkzeug.routing import BuildError
 
 from .. import dropzone, security
 from ..config import PARALLEL_REQUESTS, SettingError
-from ..errors import MESSAGES, Rejected
+from ..errors import MESSAGES, Rejected, traced
 from ..kinds import icons, names_of
 from ..languages import capital, languages, told
 from ..storage import ChunkStorage
@@ -37,6 +37,7 @@ def batch(id: str) -> str:
     if report is None:
         raise Rejected.because("unknown_batch")
     parts = []
+    language = security.language()
     for part in report["parts"]:
         record = site().records.file(part["id"]) if part["id"] else None
         rejected = Rejected.loads(part["rejected"]) if part["rejected"] else None
@@ -44,7 +45,13 @@ def batch(id: str) -> str:
             {
                 "key": part["key"],
                 "filename": part["filename"],
-                "sentence": rejected.sentence_in(security.language()) if rejected else "",
+                "sentence": (
+                    traced(
+                        rejected.sentence_in(language), rejected.status, report.get("request", ""), language
+                    )
+                    if rejected
+                    else ""
+                ),
                 "stored": part["id"] is not None,
                 "file": files.file_fields(record) if record and may("read", record) else None,
             }
@@ -76,6 +83,12 @@ def healthz() -> Response:
     site().records.check()
     for storage in site().storages.values():
         storage.check()
+    return security.CookielessResponse("ok\n", mimetype="text/plain")
+
+
+def readyz() -> Response:
+    """200 when an upload can be taken now: the database takes what is written, each storage is there and has room."""
+    site().check_ready()
     return security.CookielessResponse("ok\n", mimetype="text/plain")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from flask import Request, current_app, g
+from flask import Request, g
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response
 
@@ -19,6 +19,7 @@ from ..intake.chunks import is_chunk
 from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from ..naming import shown
 from ..records import Record
+from . import journal
 from .base import check_upload, may, owner, site, site_with, token
 from .files import delete, file_fields
 from .upload import answer, chunk_opener, commit, take_chunk, told_chunk
@@ -92,6 +93,7 @@ class UploadSet(uploads.UploadSet):
         here = site_with(self)
         configured = here.sets[self.name]
         batch: Batch | None = None
+        journal.begin()
         try:
             untouched = isinstance(request, UploadRequestMixin) and "files" not in request.__dict__
             if untouched:
@@ -128,13 +130,14 @@ class UploadSet(uploads.UploadSet):
         except Rejected as error:
             rejected = error
         except OSError as error:
-            current_app.logger.exception("storage failed")
+            security.log_failure("storage failed")
             rejected = from_os_error(error)
         except SQLAlchemyError:
-            current_app.logger.exception("database failed")
+            security.log_failure("database failed")
             rejected = Rejected.because("unavailable")
         if batch is not None:
             batch.discard()
+        journal.refused(self.name, rejected.code)
         return ReceivedBatch(rejected=rejected)
 
     def url(self, record: Record) -> str:

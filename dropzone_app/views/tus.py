@@ -14,7 +14,7 @@ from ..intake.request import Body
 from ..tus import CHECKSUMS, EXTENSIONS, VERSION, TusUpload, read_announced, read_checksum, read_number
 from .base import check_upload, may_upload, owner, owner_is_by_session, site
 from .files import file_fields
-from .upload import tell_verdict
+from .upload import tell_verdicts
 
 _BYTES = "application/offset+octet-stream"
 
@@ -144,7 +144,7 @@ def _take(upload: TusUpload, offset: int) -> bool:
     )
     if verdict:
         security.note_commit()
-        tell_verdict(upload.upload_set, verdict)
+        tell_verdicts(upload.upload_set, [verdict])
         if verdict.rejected:
             raise verdict.rejected
     return received >= announced

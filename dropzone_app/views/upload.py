@@ -18,6 +18,7 @@ from ..intake import Part
 from ..intake.chunks import is_chunk
 from ..signals import upload_rejected, upload_stored
 from ..uploads import UploadSet
+from . import journal
 from .base import owner, site, tell
 from .files import file_fields
 
@@ -61,7 +62,7 @@ def take_chunk(upload_set: UploadSet, file: Any) -> Verdict | None:
     verdict = uploads.finish(chunk, request.form)
     security.note_commit()
     if verdict:
-        tell_verdict(upload_set.declared, verdict)
+        tell_verdicts(upload_set.declared, [verdict])
     return verdict
 
 
@@ -69,18 +70,19 @@ def commit(batch: Batch) -> None:
     """Commit a batch, and tell who listens what became of its parts."""
     batch.commit()
     security.note_commit()
-    for verdict in batch.verdicts:
-        tell_verdict(batch.upload_set, verdict)
+    tell_verdicts(batch.upload_set, batch.verdicts)
 
 
-def tell_verdict(upload_set: UploadSet, verdict: Verdict) -> None:
-    """Tell who listens what became of a part. ``upload_set``: as it was declared."""
-    if verdict.repeated:
-        return
-    if verdict.rejected:
-        tell(upload_rejected, upload_set=upload_set, filename=verdict.filename, rejected=verdict.rejected)
-    else:
-        tell(upload_stored, upload_set=upload_set, record=verdict.record)
+def tell_verdicts(upload_set: UploadSet, verdicts: Sequence[Verdict]) -> None:
+    """Tell the log and who listens what became of parts. ``upload_set``: as it was declared."""
+    journal.batch(upload_set.name, verdicts)
+    for verdict in verdicts:
+        if verdict.repeated:
+            continue
+        if verdict.rejected:
+            tell(upload_rejected, upload_set=upload_set, filename=verdict.filename, rejected=verdict.rejected)
+        else:
+            tell(upload_stored, upload_set=upload_set, record=verdict.record)
 
 
 def answer(batch: Batch) -> BaseResponse:
@@ -106,7 +108,7 @@ def told(verdicts: Sequence[Verdict]) -> Response:
         response.status_code = 201
         return response
     language = security.language()
-    refused = refusal(verdicts, language)
+    refused = refusal(verdicts, language, security.request_id())
     assert refused
     response = security.plain_text(refused.text, refused.status, language)
     response.headers["Upload-Codes"] = _codes(refused.codes)
@@ -141,7 +143,7 @@ def _plain_form_answer(batch: Batch) -> BaseResponse:
         for verdict in batch.verdicts
     ]
     try:
-        id = site().records.add_batch(owner(), {"parts": parts})
+        id = site().records.add_batch(owner(), {"parts": parts, "request": security.request_id()})
     except SQLAlchemyError:
         # The files are stored all the same, and no answer may say otherwise.
         current_app.logger.exception("the report of a batch could not be kept")

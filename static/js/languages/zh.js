@@ -251,6 +251,7 @@ export default {
   },
   "phrases": {
     ", ": "、",
+    " Request {id}.": "请求编号：{id}。",
     "1 byte": "1 字节",
     "{n} bytes": "{n} 字节",
     "{n} files": "{n} 个文件",

@@ -1,0 +1,86 @@
+"""What an operator learns of each batch: one line of JSON in the log ``dropzone_app.batches``.
+
+``request`` is the id that a sentence of a 5xx names, ``owner`` the first half of the SHA-256 of who sent it: the same for
+the same person, and no address or session. Nothing else that came with the request stands there: no token, no cookie,
+no header, no body.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from flask import request
+
+from .. import security
+from ..batch import Verdict
+from ..naming import shown
+
+_BEGAN = "dropzone_app.began"
+_OWNER = "dropzone_app.owner"
+_TOLD = "dropzone_app.told"
+
+#: Names that stand in one line; how many files there were stands beside them.
+NAMES = 10
+
+_log = logging.getLogger("dropzone_app.batches")
+
+
+def begin() -> None:
+    """The request has come to us; what is told of it later says how long it took."""
+    request.environ.setdefault(_BEGAN, time.monotonic())
+
+
+def note_owner(owner: str) -> None:
+    request.environ[_OWNER] = owner
+
+
+def batch(upload_set: str, verdicts: Sequence[Verdict]) -> None:
+    """Tell what became of the files of a request."""
+    codes = Counter(verdict.rejected.code if verdict.rejected else _stored(verdict) for verdict in verdicts)
+    kept = [verdict.record.size for verdict in verdicts if verdict.record and not verdict.repeated]
+    names = [shown(verdict.filename) for verdict in verdicts[:NAMES]]
+    _tell(upload_set, files=len(verdicts), size=sum(kept), codes=codes, names=names)
+
+
+def refused(upload_set: str | None, code: str) -> None:
+    """Tell that a request was refused as a whole, unless something was told of it already."""
+    if _TOLD not in request.environ:
+        _tell(upload_set, files=0, size=0, codes={code: 1}, names=[])
+
+
+def _stored(verdict: Verdict) -> str:
+    return "repeated" if verdict.repeated else "stored"
+
+
+def _tell(
+    upload_set: str | None, *, files: int, size: int, codes: dict[str, int], names: Sequence[str]
+) -> None:
+    request.environ[_TOLD] = True
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    owner = request.environ.get(_OWNER)
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "event": "batch",
+        "request": security.request_id(),
+        "owner": opaque(owner) if owner else None,
+        "set": upload_set,
+        "files": files,
+        "bytes": size,
+        "seconds": round(time.monotonic() - request.environ.get(_BEGAN, time.monotonic()), 3),
+        "codes": codes,
+        "names": names,
+    }
+    # JSON in ASCII has no line end and no escape of a terminal in it; the one control character that it leaves is DEL.
+    _log.info("%s", json.dumps(line).replace("\x7f", "\\u007f"))
+
+
+def opaque(owner: str) -> str:
+    """What the log calls an owner, whose id may be an address."""
+    return sha256(owner.encode("utf-8", "surrogatepass")).hexdigest()[:32]
