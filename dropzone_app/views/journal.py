@@ -1,8 +1,8 @@
 """What an operator learns of each batch: one line of JSON in the log ``dropzone_app.batches``.
 
-``request`` is the id that a sentence of a 5xx names, ``owner`` the first half of the SHA-256 of who sent it: the same for
-the same person, and no address or session. Nothing else that came with the request stands there: no token, no cookie,
-no header, no body.
+``request`` is the id that a sentence of a 5xx names, ``owner`` the first half of the SHA-256 of who sent it: the same
+for the same person, and no address or session. Of what came with the request only names stand there: no token, no
+cookie, no other header, no body.
 """
 
 from __future__ import annotations

@@ -51,7 +51,11 @@ def _by_name(response: object) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LiveServer, LiveServer]]:
     """The app with UPLOADS_X_ACCEL, and the nginx before it."""
-    env = {"FLASK_UPLOADS_X_ACCEL": "/protected/", "FLASK_UPLOADS_TYPES": "pdf,html,txt"}
+    env = {
+        "FLASK_UPLOADS_X_ACCEL": "/protected/",
+        "FLASK_UPLOADS_TYPES": "pdf,html,txt",
+        "FLASK_UPLOADS_REQUEST_ID": "X-Request-ID",
+    }
     with ExitStack() as stack:
         app = stack.enter_context(LiveServer(tmp_path_factory.mktemp("app"), env=env))
         yield app, stack.enter_context(nginx(tmp_path_factory.mktemp("nginx"), app))
@@ -154,6 +158,14 @@ def test_what_nginx_refuses_of_a_download_is_our_sentence(
     status, answer, sent = get(proxy, file["url"], visitor, **headers)
     assert (status, sent.decode()) == (MESSAGES[code].status, MESSAGES[code].text)
     assert answer["content-type"] == "text/plain; charset=utf-8"
+
+
+def test_a_request_has_nginxs_name_in_the_log_of_the_app_whatever_the_client_says(
+    behind: tuple[LiveServer, LiveServer], proxy: LiveServer, visitor: Visitor
+) -> None:
+    name = visitor.send(form([("named.pdf", PDF)]), x_request_id="forged").headers["x-request-id"]
+    assert re.fullmatch("[0-9a-f]{32}", name)
+    assert f'"request": "{name}"' in behind[0].log()
 
 
 def test_nobody_gets_past_the_app(proxy: LiveServer, visitor: Visitor) -> None:
