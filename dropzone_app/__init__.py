@@ -90,8 +90,9 @@ class Uploads:
 
     ``authorize(action, upload_set, record)`` says who may do what: True, False, or None for what holds without it (an
     owner may do everything with their own files, and anybody read those of a public set). ``action`` is ``"upload"``
-    (then there is no record; False is a sentence, 403), ``"list"``, ``"read"`` or ``"delete"`` (False is what a file
-    is told that does not exist). True lets somebody at another owner's file too; a list only ever has their own.
+    (then there is no record; False is a sentence, 403), ``"list"``, ``"read"``, ``"share"`` (by a link) or ``"delete"``
+    (False is what is told of a file that does not exist). True lets somebody at another owner's file too; a list only
+    ever has their own.
     """
 
     def __init__(

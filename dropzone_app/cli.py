@@ -14,10 +14,12 @@ from flask.cli import AppGroup, ScriptInfo
 from . import sweep as sweeping
 from .config import SettingError, Size
 from .doctor import PROBLEM, examine
+from .errors import Rejected
 from .naming import shown
 from .records import now, upgrading
 from .uploads import Site
 from .views.files import file_fields, iso_time
+from .views.shares import share_fields
 
 uploads = AppGroup("uploads", help="Uploaded files and their records.")
 
@@ -141,6 +143,59 @@ def revoke_token(id: str) -> None:
     site: Site = current_app.extensions["uploads"]
     if not site.records.tokens.revoke(id):
         raise click.ClickException(f"There is no token {shown(id)}; `flask uploads token list` shows them.")
+
+
+@uploads.group("share")
+def share() -> None:
+    """Links to one file each, for whoever has them."""
+
+
+@share.command("create")
+@click.argument("file")
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=7, show_default=True, help="How long it is good."
+)
+def create_share(file: str, days: int) -> None:
+    """Make a link to the file with the id FILE and print it, without the server's name."""
+    site: Site = current_app.extensions["uploads"]
+    record = site.records.file(file)
+    if record is None:
+        raise click.ClickException(f"There is no file {shown(file)}; `flask uploads list` shows them.")
+    try:
+        made = site.records.shares.create(file, days * 24 * 3600)
+    except Rejected as rejected:
+        raise click.ClickException(rejected.sentence) from rejected
+    with current_app.test_request_context():
+        click.echo(share_fields(made, record)["url"])
+    told = f"It is good until {iso_time(made.expires)};"
+    click.echo(f"{told} `flask uploads share revoke {made.id}` takes it back.", err=True)
+
+
+@share.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_shares(as_json: bool) -> None:
+    """List the links that are good, newest first."""
+    site: Site = current_app.extensions["uploads"]
+    with current_app.test_request_context():
+        told = [
+            share_fields(one, record)
+            for one in site.records.shares.all()
+            if (record := site.records.file(one.file))
+        ]
+    if as_json:
+        click.echo(json.dumps({"shares": told}, indent=1))
+        return
+    for fields in told:
+        click.echo(f"{fields['id']}  good until {fields['expires']}  {fields['url']}")
+
+
+@share.command("revoke")
+@click.argument("id")
+def revoke_share(id: str) -> None:
+    """Take a link back at once. ID is what the list shows."""
+    site: Site = current_app.extensions["uploads"]
+    if not site.records.shares.revoke(id):
+        raise click.ClickException(f"There is no link {shown(id)}; `flask uploads share list` shows them.")
 
 
 @uploads.command("upgrade", with_appcontext=False)

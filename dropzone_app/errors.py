@@ -229,6 +229,12 @@ MESSAGES: dict[str, Message] = {
     "unknown_file": Message(404, "There is no such file here, or it is not yours."),
     "unknown_upload": Message(404, "There is no such upload here, or it is not yours."),
     "unknown_batch": Message(404, "There is no such batch here, or it is older than a day."),
+    "unknown_share": Message(
+        404, "This link leads nowhere: it has ended, was taken back, or is not whole; ask for another one."
+    ),
+    "too_many_shares": Message(
+        409, "This file has {limit} links already, and may have no more; take one of them back first."
+    ),
     "no_thumbnail": Message(404, "There is no small picture of this file; open the file itself."),
     "thumbnail_later": Message(
         503, "The small picture cannot be made at the moment; ask again in a few seconds."

@@ -26,8 +26,8 @@ from .uploads import Site, UploadSet
 
 #: Names the host app's owner of a request; None means that nobody is signed in.
 Owner = Callable[[], str | None]
-#: What somebody would like to do: ``upload`` to a set, or ``list``, ``read`` or ``delete`` a record.
-Action = Literal["upload", "list", "read", "delete"]
+#: What somebody would like to do: ``upload`` to a set, or ``list``, ``read``, ``share`` or ``delete`` a record.
+Action = Literal["upload", "list", "read", "share", "delete"]
 #: The host app's word on it; None leaves it to us. The set is None where the app has it no more, the record for
 #: ``upload``.
 Authorize = Callable[[Action, UploadSet | None, Record | None], bool | None]

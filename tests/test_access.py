@@ -12,7 +12,7 @@ from dropzone_app import SettingError, Uploads, UploadSet
 from dropzone_app.records import Record
 
 #: Addresses that are the same for everybody: nothing of anybody's is behind them.
-OPEN = {"static", "csrf_token", "healthz"}
+OPEN = {"static", "csrf_token", "healthz", "readyz", "shared"}
 UNKNOWN_FILE = "There is no such file here, or it is not yours."
 UNKNOWN_UPLOAD = "There is no such upload here, or it is not yours."
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -58,6 +58,7 @@ class Things:
 
     def __init__(self, visitor: Visitor) -> None:
         [self.file] = visitor.store(("uuid", "stored"), ("file", "a.png", PNG))
+        self.share = visitor.client.post(f"/shares/{self.file['id']}").get_json()["id"]
         page = visitor.post(encode(("file", "b.png", PNG)), headers={"Accept": "text/html"})
         self.batch = page.headers["Location"].rpartition("/")[2]
         assert self.chunk(visitor, "begun", 0).status_code == 202
@@ -82,7 +83,7 @@ class NoThings:
 
     def __init__(self) -> None:
         self.file = {"id": "0" * 32, "filename": "a.png", "uuid": "never"}
-        self.batch = self.tus = "0" * 32
+        self.batch = self.tus = self.share = "0" * 32
 
 
 Step = Callable[[Visitor, Any], Any]
@@ -97,6 +98,13 @@ STEPS: dict[tuple[str, str], tuple[Step, int, str | None]] = {
     ("DELETE", "/files/<id>"): (lambda v, t: v.client.delete(f"/files/{t.file['id']}"), 404, UNKNOWN_FILE),
     ("GET", "/thumbnails/<id>.webp"): (
         lambda v, t: v.get(f"/thumbnails/{t.file['id']}.webp"),
+        404,
+        UNKNOWN_FILE,
+    ),
+    ("GET", "/shares/<id>"): (lambda v, t: v.get(f"/shares/{t.file['id']}"), 404, UNKNOWN_FILE),
+    ("POST", "/shares/<id>"): (lambda v, t: v.client.post(f"/shares/{t.file['id']}"), 404, UNKNOWN_FILE),
+    ("DELETE", "/shares/<id>/<share>"): (
+        lambda v, t: v.client.delete(f"/shares/{t.file['id']}/{t.share}"),
         404,
         UNKNOWN_FILE,
     ),
@@ -145,8 +153,9 @@ SENDING: dict[tuple[str, str], Step] = {
 
 
 def told(answer: Any) -> tuple[int, dict[str, str], bytes]:
-    """All that an answer tells."""
-    return answer.status_code, dict(answer.headers), answer.data
+    """All that an answer tells, but for the id of its own request."""
+    headers = {name: value for name, value in answer.headers.items() if name != "X-Request-ID"}
+    return answer.status_code, headers, answer.data
 
 
 def test_the_tables_name_every_route_of_ours(host: Host) -> None:

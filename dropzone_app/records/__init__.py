@@ -7,6 +7,7 @@ from .database import now
 from .migrations import upgrading
 from .quota import Quota, Room
 from .records import BATCH_LIFETIME, Record, Records, new_id, new_ids
+from .shares import Share
 from .tables import COMMITTING, STORED, UNDOING
 from .tokens import PREFIX, Token
 from .unfinished import RECEIVING, REFUSED, Held, Taken, Unfinished
@@ -24,6 +25,7 @@ __all__ = [
     "Record",
     "Records",
     "Room",
+    "Share",
     "Taken",
     "Token",
     "Unfinished",

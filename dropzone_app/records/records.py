@@ -36,11 +36,13 @@ from ..processes import is_alive, this_process
 from . import migrations
 from .database import Database, NotSynced, Prepared, is_id, now
 from .quota import Quota, Quotas, Room, changing
+from .shares import Shares
 from .sqlite import SQLite
 from .tables import COMMITTING, STORED, UNDOING
 from .tables import batches as _batches
 from .tables import files as _files
 from .tables import numbers as _numbers
+from .tables import shares as _shares
 from .tables import turns as _turns
 from .tokens import Tokens
 from .unfinished import UnfinishedUploads
@@ -123,6 +125,7 @@ class Records:
         #: Uploads of which not all has arrived.
         self.unfinished = UnfinishedUploads(database, self.quotas)
         self.tokens = Tokens(database)
+        self.shares = Shares(database)
         self._insert = Prepared(self._engine, database.upsert(_files).on_conflict_do_nothing())
         self._store = Prepared(
             self._engine,
@@ -462,6 +465,8 @@ class Records:
                 .returning(*_files.c)
             )
             found = row.mappings().first()
+            if found:
+                connection.execute(delete(_shares).where(_shares.c.file == id))
             return _record(found) if found else None
 
     # ---- what became of a batch

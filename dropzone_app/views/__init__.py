@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from .. import security
 from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
-from . import files, journal, pages, sign_in, states, tus, upload
+from . import files, journal, pages, shares, sign_in, states, tus, upload
 from .base import check_upload, site, token
 
 _PACKAGE = Path(__file__).parent.parent
@@ -52,6 +52,10 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool, with_sign_in: bo
     blueprint.add_url_rule("/files", "files", files.files)
     blueprint.add_url_rule("/files/<id>/<filename>", "file", files.file)
     blueprint.add_url_rule("/files/<id>", "delete_file", files.delete_file, methods=["DELETE"])
+    blueprint.add_url_rule("/shares/<id>", "shares", shares.shares)
+    blueprint.add_url_rule("/shares/<id>", "share", shares.create, methods=["POST"])
+    blueprint.add_url_rule("/shares/<id>/<share>", "revoke_share", shares.revoke, methods=["DELETE"])
+    blueprint.add_url_rule("/shared/<link>/<filename>", "shared", shares.shared)
     blueprint.add_url_rule("/thumbnails/<id>.webp", "thumbnail", files.thumbnail)
     blueprint.add_url_rule("/batches/<id>", "batch", pages.batch)
     blueprint.add_url_rule("/csrf-token", "csrf_token", pages.csrf_token)
@@ -172,7 +176,7 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
                 name = (request.view_args or {}).get("name")
                 journal.refused(name if name in site().sets else None, code)
         # An uploaded file is no page of ours, whatever its type: it keeps its own, narrower policy.
-        if request.endpoint in {"uploads.file", "uploads.thumbnail"}:
+        if request.endpoint in {"uploads.file", "uploads.shared", "uploads.thumbnail"}:
             response = security.without_cookie(response)
         elif response.mimetype == "text/html":
             security.guard_page(response)

@@ -90,6 +90,11 @@ def file(id: str, filename: str) -> Response:
     record = permitted("read", id)
     if record.filename != filename:
         raise Rejected.because("unknown_file")
+    return send(record)
+
+
+def send(record: Record) -> Response:
+    """The bytes of a file, for who was found to be allowed them. Rejected where they are gone."""
     inline = bool(record.inert or _INLINE.fullmatch(record.type)) and "download" not in request.args
     disposition = _disposition("inline" if inline else "attachment", record.filename)
     try:
