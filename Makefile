@@ -94,7 +94,7 @@ test-engines: .venv/dev node_modules/dev install test-programs ## Real servers a
 	@echo "== Engine tests"
 	$(PYTEST_ENGINES) -m engines
 
-test-faults: .venv/dev install ## Kills, disks that fail (mounting them takes root), hostile clients, races
+test-faults: .venv/dev install test-programs ## Kills, disks that fail (mounting them takes root), hostile clients, races
 	@echo "== Faults"
 	$(PYTEST) -m faults
 

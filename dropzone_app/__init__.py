@@ -320,7 +320,12 @@ def _storages(settings: Settings, sets: tuple[UploadSet, ...]) -> dict[str, Stor
 
     def opened(url: str, setting: str) -> Storage:
         return open_storage(
-            url, durable=settings.durable, digest=settings.digest, staging=settings.staging, setting=setting
+            url,
+            durable=settings.durable,
+            digest=settings.digest,
+            staging=settings.staging,
+            setting=setting,
+            min_free=settings.min_free or 0,
         )
 
     storages = {"": opened(settings.storage, "UPLOADS_STORAGE")}

@@ -186,6 +186,8 @@ class Settings:
     #: What one owner may have, in bytes and in files.
     quota: Size | None
     quota_files: int | None
+    #: Bytes of the disk where files are received that are left free.
+    min_free: Size | None
     #: What people show to use the standalone server; None: anybody may.
     access_code: str | None
     #: Below which path a proxy sends the files of ``storage`` itself (nginx: X-Accel-Redirect); None: the app does.
@@ -227,6 +229,7 @@ class Settings:
             sweep_age=parse_count("UPLOADS_SWEEP_AGE", config["UPLOADS_SWEEP_AGE"]),
             quota=_given("UPLOADS_QUOTA", config, parse_size),
             quota_files=_given("UPLOADS_QUOTA_FILES", config, parse_count),
+            min_free=_given("UPLOADS_MIN_FREE", config, parse_size),
             access_code=_given("UPLOADS_ACCESS_CODE", config, parse_code),
             x_accel=x_accel,
             request_id=_given("UPLOADS_REQUEST_ID", config, parse_header),
@@ -330,6 +333,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_SWEEP_AGE": 24 * 3600,
     "UPLOADS_QUOTA": None,
     "UPLOADS_QUOTA_FILES": None,
+    "UPLOADS_MIN_FREE": None,
     "UPLOADS_ACCESS_CODE": None,
     "UPLOADS_X_ACCEL": None,
     "UPLOADS_LANGUAGES": "en,zh",

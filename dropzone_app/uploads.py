@@ -37,7 +37,7 @@ from .kinds import DEFAULT_TYPES, AllExcept
 from .naming import shown, storage_key
 from .processing import Processing, Scanner, Svg
 from .records import STORED, Record, Records, new_id
-from .storage import LocalStorage, Storage, Thumbnails
+from .storage import Bounded, LocalStorage, Storage, Thumbnails
 
 Check = Callable[[Part], None]
 Batching = Literal["each", "all"]
@@ -337,7 +337,13 @@ def _shared_folder(setting: str, folder: str, settings: Settings) -> Storage:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise SettingError(f"{setting}: {folder} cannot be made: {error.strerror}.") from error
-    return LocalStorage(folder, durable=settings.durable, digest=settings.digest, shared=True)
+    return LocalStorage(
+        folder,
+        durable=settings.durable,
+        digest=settings.digest,
+        shared=True,
+        min_free=settings.min_free or 0,
+    )
 
 
 class Option(NamedTuple):
@@ -427,6 +433,12 @@ class Site:
     def storage_of(self, upload_set: UploadSet) -> Storage:
         """Where the files of this set go."""
         return self.storages.get(upload_set.name, self.storage)
+
+    def check_room(self, upload_set: UploadSet, size: int) -> None:
+        """OSError (ENOSPC) where ``size`` bytes of this set would take of what is to stay free on the disk."""
+        storage = self.storage_of(upload_set)
+        if self.settings.min_free and isinstance(storage, Bounded):
+            storage.check_room(size)
 
     def keeper(self, record: Record) -> Storage:
         """The storage that holds a recorded file. FileNotFoundError when the app no longer has it."""

@@ -3,7 +3,7 @@
 Times are microseconds since 1970, UTC. Any failure of the database is :class:`sqlalchemy.exc.SQLAlchemyError`.
 """
 
-from .database import now
+from .database import from_database_error, now
 from .migrations import upgrading
 from .quota import Quota, Room
 from .records import BATCH_LIFETIME, Record, Records, new_id, new_ids
@@ -29,6 +29,7 @@ __all__ = [
     "Taken",
     "Token",
     "Unfinished",
+    "from_database_error",
     "new_id",
     "new_ids",
     "now",

@@ -6,10 +6,13 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from sqlite3 import SQLITE_FULL
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ..errors import Rejected, from_os_error
 
 #: Seconds that a writer waits for another one.
 BUSY_TIMEOUT = 10
@@ -49,6 +52,16 @@ class Prepared:
 
 class NotSynced(SQLAlchemyError):
     """What was committed is there for everybody, and may not be after a power cut."""
+
+
+def from_database_error(error: SQLAlchemyError) -> Rejected:
+    """The refusal for a failure of the database: 507 where its disk has no room, else 503."""
+    if isinstance(error.__cause__, OSError):
+        return from_os_error(error.__cause__)
+    said = error.orig if isinstance(error, DBAPIError) else None
+    # disk_full of PostgreSQL (its documentation, appendix A).
+    full = getattr(said, "sqlite_errorcode", 0) == SQLITE_FULL or getattr(said, "sqlstate", "") == "53100"
+    return Rejected.because("disk_full" if full else "unavailable")
 
 
 class Database:

@@ -14,6 +14,7 @@ from .staged import StagedFile
 from .together import together
 
 __all__ = [
+    "Bounded",
     "ChunkStorage",
     "ChunkWriter",
     "Chunks",
@@ -148,6 +149,14 @@ class Sweepable(Protocol):
 
 
 @runtime_checkable
+class Bounded(Protocol):
+    """A storage that receives files on a disk of this machine, some of which is to stay free."""
+
+    def check_room(self, size: int) -> None:
+        """OSError (ENOSPC) where that disk has no room for ``size`` more bytes beside what is to stay free."""
+
+
+@runtime_checkable
 class ChunkStorage(Storage, Protocol):
     """A storage that takes files in chunks."""
 
@@ -171,10 +180,12 @@ def open_storage(
     digest: bool = True,
     staging: str | Path = "instance",
     setting: str = "UPLOADS_STORAGE",
+    min_free: int = 0,
 ) -> Storage:
     """The storage behind ``file:uploads`` or ``s3://bucket``. SettingError names ``setting`` for a URL of no use.
 
     ``staging``: the folder of this machine where files wait, in ``.staging``, that are on their way elsewhere.
+    ``min_free``: bytes that are left free on the disk where files are received.
     """
     scheme = url.partition(":")[0]
     if scheme not in SCHEMES:
@@ -189,6 +200,6 @@ def open_storage(
             f"{setting} is {scheme}:, and {error.name} is not installed; run `pip install 'dropzone_app[{extra}]'`."
         ) from error
     storage: Storage = opener.open_url(
-        url, setting=setting, durable=durable, digest=digest, staging=Path(staging)
+        url, setting=setting, durable=durable, digest=digest, staging=Path(staging), min_free=min_free
     )
     return storage

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .staged import Digest, StagedFile, is_old, start_writeback
+from .staged import Digest, StagedFile, is_old, leave_free, start_writeback
 
 _READ = 1 << 20
 
@@ -35,8 +35,9 @@ class Damaged(Exception):
 class ChunkWriter:
     """Takes the bytes of one chunk. ``offset`` None: they are only looked at, since the chunk is there."""
 
-    def __init__(self, path: Path, offset: int | None, before: str = "") -> None:
+    def __init__(self, path: Path, offset: int | None, before: str = "", *, min_free: int = 0) -> None:
         """FileNotFoundError where the file no longer takes chunks. ``before``: see :meth:`ChunkFolder.write`."""
+        self._min_free = min_free
         self._path = path
         self._sum = int(before or "0", 16)
         self._offset = self._at = offset
@@ -50,6 +51,8 @@ class ChunkWriter:
         self._sum = zlib.crc32(data, self._sum)
         if self._at is None:
             return
+        if self._min_free:
+            leave_free(self._fd, len(data), self._min_free)
         rest = memoryview(data)
         with _locked(self._fd, _WRITING, fcntl.F_RDLCK):
             if not _is_at(self._fd, self._path):
@@ -85,6 +88,7 @@ class JoinedFile(StagedFile):
         self.path = path
         self._digest = Digest() if digest else None
         self._sha256 = None
+        self._min_free = 0
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self.size = os.fstat(self._fd).st_size
 
@@ -125,8 +129,9 @@ class JoinedFile(StagedFile):
 class ChunkFolder:
     """The files of a staging folder that arrive in chunks, each under a handle of its own."""
 
-    def __init__(self, folder: Path, *, digest: bool) -> None:
+    def __init__(self, folder: Path, *, digest: bool, min_free: int = 0) -> None:
         self._folder = folder
+        self._min_free = min_free
         self._digest = digest
 
     def begin(self) -> str:
@@ -148,7 +153,7 @@ class ChunkFolder:
 
         ``before``: the mark of a chunk that ended there, which the writer's mark then speaks for as well.
         """
-        return ChunkWriter(self._open(handle), offset, before)
+        return ChunkWriter(self._open(handle), offset, before, min_free=self._min_free)
 
     def join(self, handle: str) -> JoinedFile:
         """The whole file: from now on nobody can write it. FileNotFoundError where it is gone."""

@@ -78,7 +78,9 @@ def _forget_connections() -> None:
 os.register_at_fork(after_in_child=_forget_connections)
 
 
-def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Path) -> CloudinaryStorage:
+def open_url(
+    url: str, *, setting: str, durable: bool, digest: bool, staging: Path, min_free: int
+) -> CloudinaryStorage:
     """The storage of ``cloudinary://cloud/prefix?public=true``. SettingError says what of it cannot be used."""
     try:
         split = urlsplit(url)
@@ -118,7 +120,7 @@ def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Pa
             f"{setting} names the cloud {split.netloc!r}, and CLOUDINARY_URL {config.cloud_name!r}."
         )
     try:
-        local = LocalStorage(staging, durable=False, digest=digest)
+        local = LocalStorage(staging, durable=False, digest=digest, min_free=min_free)
     except OSError as error:
         raise SettingError(f"UPLOADS_STAGING: {staging} cannot be written: {error.strerror}.") from error
     return CloudinaryStorage(
@@ -175,6 +177,10 @@ class CloudinaryStorage:
 
     def stage(self) -> StagedFile:
         return self._local.stage()
+
+    def check_room(self, size: int) -> None:
+        """On this machine, where files are staged."""
+        self._local.check_room(size)
 
     def unused_key(self, key: str, size: int) -> str:
         """Rejected for an empty file: Cloudinary takes none."""

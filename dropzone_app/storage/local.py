@@ -12,16 +12,18 @@ from typing import BinaryIO
 from ..config import SettingError
 from .chunks import ChunkFolder
 from .keys import STAGING, THUMBNAILS, check_id, check_key, is_id
-from .staged import Journal, StagedFile, is_old, left_over, mark_of, start_writeback
+from .staged import Journal, StagedFile, is_old, leave_free, left_over, mark_of, start_writeback
 
 
-def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Path) -> LocalStorage:
+def open_url(
+    url: str, *, setting: str, durable: bool, digest: bool, staging: Path, min_free: int
+) -> LocalStorage:
     """The storage of ``file:uploads``; it stages in itself. SettingError where the folder cannot be used."""
     root = url.partition(":")[2]
     if not root or "\0" in root:
         raise SettingError(f"{setting} must be a URL such as 'file:uploads'; it is {url!r}.")
     try:
-        return LocalStorage(root, durable=durable, digest=digest)
+        return LocalStorage(root, durable=durable, digest=digest, min_free=min_free)
     except OSError as error:
         raise SettingError(
             f"{setting}: {Path(root).absolute()} cannot be written: {error.strerror}."
@@ -34,12 +36,19 @@ class LocalStorage:
     at_once = 1
 
     def __init__(
-        self, root: str | Path, *, durable: bool = True, digest: bool = True, shared: bool = False
+        self,
+        root: str | Path,
+        *,
+        durable: bool = True,
+        digest: bool = True,
+        shared: bool = False,
+        min_free: int = 0,
     ) -> None:
         """Make ``root`` where it is missing; OSError where that cannot be.
 
         ``shared``: a folder that is there and that other programs read and list. The umask decides who may, and
-        nothing of ours lies in it unless its file system cannot do without.
+        nothing of ours lies in it unless its file system cannot do without. ``min_free``: bytes of the disk that are
+        left free; what would take of them is refused as a full disk does (ENOSPC).
         """
         self.root = Path(root).absolute()
         self._prefix = os.path.join(self.root, "")
@@ -47,9 +56,10 @@ class LocalStorage:
         self._digest = digest
         self._staging = self.root / STAGING
         self._shared = shared
+        self._min_free = min_free
         self._journal: Journal | None = None
         #: Files that arrive in chunks.
-        self.chunks = ChunkFolder(self._staging, digest=digest)
+        self.chunks = ChunkFolder(self._staging, digest=digest, min_free=min_free)
         if shared:
             return
         self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,8 +84,14 @@ class LocalStorage:
 
     def _staged(self) -> StagedFile:
         if self._shared:
-            return StagedFile(self.root, digest=self._digest, mode=0o666, named=self._staging)
-        return StagedFile(self._staging, digest=self._digest)
+            return StagedFile(
+                self.root,
+                digest=self._digest,
+                mode=0o666,
+                named=self._staging,
+                min_free=self._min_free,
+            )
+        return StagedFile(self._staging, digest=self._digest, min_free=self._min_free)
 
     def unused_key(self, key: str, size: int) -> str:
         return key
@@ -156,6 +172,10 @@ class LocalStorage:
             # A folder that was made anew would look healthy, and have none of the files.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         self.stage().close()
+
+    def check_room(self, size: int) -> None:
+        if self._min_free:
+            leave_free(self.root, size, self._min_free)
 
     def clear_left_overs(self) -> None:
         """Remove staging files of processes that are gone."""

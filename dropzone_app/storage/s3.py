@@ -66,7 +66,9 @@ _ABSENT = {"404", "NoSuchKey", "NoSuchUpload"}
 _ERRNO = {"QuotaExceeded": errno.EDQUOT, "InvalidRange": errno.ERANGE}
 
 
-def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Path) -> S3Storage:
+def open_url(
+    url: str, *, setting: str, durable: bool, digest: bool, staging: Path, min_free: int
+) -> S3Storage:
     """The storage of ``s3://bucket/prefix?endpoint_url=…``. SettingError says what of it cannot be used."""
     try:
         split = urlsplit(url)
@@ -125,7 +127,7 @@ def open_url(url: str, *, setting: str, durable: bool, digest: bool, staging: Pa
         return session.client("s3", endpoint_url=endpoint, region_name=options.get("region"), config=config)
 
     try:
-        local = LocalStorage(staging, durable=False, digest=digest)
+        local = LocalStorage(staging, durable=False, digest=digest, min_free=min_free)
         return S3Storage(connect, split.netloc, prefix, local=local, presigned=presigned)
     except OSError as error:
         raise SettingError(f"UPLOADS_STAGING: {staging} cannot be written: {error.strerror}.") from error
@@ -176,6 +178,10 @@ class S3Storage:
 
     def stage(self) -> StagedFile:
         return self._local.stage()
+
+    def check_room(self, size: int) -> None:
+        """On this machine, where files are staged."""
+        self._local.check_room(size)
 
     def unused_key(self, key: str, size: int) -> str:
         check_key(key)

@@ -74,7 +74,16 @@ class StagedFile:
     #: Where everyone may fetch the committed bytes for good, as the storage told it; None where it told nothing.
     url: str | None = None
 
-    def __init__(self, folder: Path, *, digest: bool, mode: int = 0o600, named: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        digest: bool,
+        mode: int = 0o600,
+        named: Path | None = None,
+        min_free: int = 0,
+    ) -> None:
+        """``min_free``: see :func:`leave_free`."""
         self.size = 0
         #: Where the bytes are; None while they have no name.
         self.path: Path | None = None
@@ -83,6 +92,7 @@ class StagedFile:
         self._fd = -1
         self._written_back = 0
         self._mode = mode
+        self._min_free = min_free
         try:
             self._fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode)
         except (AttributeError, OSError) as error:
@@ -125,6 +135,8 @@ class StagedFile:
     def write(self, data: bytes) -> int:
         """Append ``data``, all of it."""
         fd = self.fileno()
+        if self._min_free:
+            leave_free(fd, len(data), self._min_free)
         written = os.write(fd, data)
         while written < len(data):
             written += os.write(fd, memoryview(data)[written:])
@@ -152,6 +164,13 @@ class StagedFile:
                 with contextlib.suppress(FileNotFoundError):
                     self.path.unlink()
             os.close(fd)
+
+
+def leave_free(place: int | str | Path, size: int, least: int) -> None:
+    """OSError (ENOSPC) where ``size`` more bytes would leave less than ``least`` free on the disk of ``place``."""
+    disk = os.statvfs(place)
+    if disk.f_bavail * disk.f_frsize - size < least:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def mark_of(status: os.stat_result) -> str:

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from .. import security
 from ..errors import Rejected, from_os_error
 from ..intake.request import Body, Intake, UploadRequestMixin
+from ..records import from_database_error
 from . import files, journal, pages, shares, sign_in, states, tus, upload
 from .base import check_upload, site, token
 
@@ -101,6 +102,7 @@ def _guard_body() -> None:
         upload_set = site().upload_set((request.view_args or {}).get("name"))
         check_upload(upload_set)
     if is_upload:
+        site().check_room(upload_set, request.content_length or 0)
         cast(UploadRequestMixin, request).intake = Intake(
             settings,
             site().rules[upload_set.name],
@@ -123,7 +125,7 @@ def _os_error(error: OSError) -> Response:
 
 def _database_error(error: SQLAlchemyError) -> Response:
     security.log_failure("database failed")
-    return security.refuse(Rejected.because("unavailable"))
+    return security.refuse(from_database_error(error))
 
 
 def _unexpected(error: Exception) -> Response:

@@ -18,7 +18,7 @@ from ..intake import Part
 from ..intake.chunks import is_chunk
 from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from ..naming import shown
-from ..records import Record
+from ..records import Record, from_database_error
 from . import journal
 from .base import check_upload, may, owner, site, site_with, token
 from .files import delete, file_fields
@@ -132,9 +132,9 @@ class UploadSet(uploads.UploadSet):
         except OSError as error:
             security.log_failure("storage failed")
             rejected = from_os_error(error)
-        except SQLAlchemyError:
+        except SQLAlchemyError as error:
             security.log_failure("database failed")
-            rejected = Rejected.because("unavailable")
+            rejected = from_database_error(error)
         if batch is not None:
             batch.discard()
         journal.refused(self.name, rejected.code)

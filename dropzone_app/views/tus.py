@@ -108,6 +108,7 @@ def _create(name: str | None) -> Response:
     told = read_announced(size, request.headers.get("Upload-Metadata", ""))
     upload_set = site().upload_set(name or told.upload_set)
     check_upload(upload_set)
+    site().check_room(upload_set, size)
     upload = TusUpload.create(site(), upload_set, owner(), told)
     begun = False
     try:

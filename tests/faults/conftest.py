@@ -1,15 +1,18 @@
-"""Disks of our own to break: small file systems in a file, mounted for one test."""
+"""Disks of our own to break: small file systems, mounted for one test, and calls that fail under a running server."""
 
+import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import missing
+from engines.fleet import Engine
+from support import LiveServer, missing, require
 
 
 @dataclass
@@ -22,6 +25,54 @@ class Disk:
 
 def _run(*command: str | Path) -> None:
     subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True)
+
+
+class Faults:
+    """What fails of the calls that the server in `engine` makes; see faults.c."""
+
+    def __init__(self, engine: Engine, told: Path) -> None:
+        self.engine = engine
+        self._told = told
+
+    @contextlib.contextmanager
+    def failing(self, call: str, number: int, word: str) -> Iterator[None]:
+        """Each `call` ("write", "sync", "link") fails with this errno on files whose path holds `word`."""
+        # At once, as the server may be reading it.
+        draft = self._told.with_suffix(".draft")
+        draft.write_text(f"{call} {number} {word}")
+        draft.rename(self._told)
+        try:
+            yield
+        finally:
+            self._told.unlink()
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faults]:
+    """One server for all tests, whose calls can be made to fail."""
+    folder = tmp_path_factory.mktemp("faults")
+    library, told = folder / "faults.so", folder / "told"
+    source = Path(__file__).with_name("faults.c")
+    _run(require("cc", "gcc", "clang"), "-shared", "-fPIC", "-o", library, source)
+    env = {"LD_PRELOAD": str(library), "FAULTS": str(told), "FLASK_UPLOADS_TYPES": "bin"}
+    with LiveServer(tmp_path_factory.mktemp("server"), workers=2, env=env) as server:
+        yield Faults(Engine("granian", server), told)
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mount new disks in memory: `tmpfs(mib=16)` gives the folder."""
+    if os.geteuid():
+        missing("Mounting a disk takes root.")
+    with ExitStack() as stack:
+
+        def mount(*, mib: int) -> Path:
+            folder = Path(tempfile.mkdtemp(dir=tmp_path, prefix="tmpfs"))
+            _run("mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", folder)
+            stack.callback(_run, "umount", "-l", folder)
+            return folder
+
+        yield mount
 
 
 @pytest.fixture
