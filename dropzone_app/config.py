@@ -208,8 +208,9 @@ class Settings:
 
         ``dropzone``: those ``DROPZONE_…`` keys that somebody set; Flask-Dropzone writes its defaults among them.
         """
-        field = str(config.get("DROPZONE_INPUT_NAME") or "file")
-        if not re.fullmatch(r"[A-Za-z][\w.-]{0,63}", field) or field in FIELDS:
+        field = config.get("DROPZONE_INPUT_NAME")
+        field = "file" if field in (None, "") else field
+        if not isinstance(field, str) or not re.fullmatch(r"[A-Za-z][\w.-]{0,63}", field) or field in FIELDS:
             raise SettingError(
                 f"DROPZONE_INPUT_NAME must be a plain name other than {', '.join(FIELDS)}; it is {field!r}."
             )
@@ -258,12 +259,13 @@ class Settings:
         blank: bool = False,
     ) -> _T | None:
         """An option of a set, by precedence: ``UPLOADED_<SET>_X``, the declaration, and unless ``of_all`` is False
-        ``DROPZONE_X``, ``UPLOADS_X``. Where ``blank`` is true, ``""`` is a value too."""
-        own = _given(_key(set_name, what), self._config, parse, blank)
-        if own is not None or declared is not None or not of_all:
-            return own if own is not None else declared
-        dropzone = _given(f"DROPZONE_{what}", self.dropzone, _DROPZONE.get(what, parse))
-        return dropzone if dropzone is not None else _given(f"UPLOADS_{what}", self._config, parse, blank)
+        ``DROPZONE_X``, ``UPLOADS_X``. Where ``blank`` is true, ``""`` is a value too. SettingError for any of them that
+        cannot be used, also where another one holds."""
+        said: list[_T | None] = [_given(_key(set_name, what), self._config, parse, blank), declared]
+        if of_all:
+            said.append(_given(f"DROPZONE_{what}", self.dropzone, _DROPZONE.get(what, parse)))
+            said.append(_given(f"UPLOADS_{what}", self._config, parse, blank))
+        return next((value for value in said if value is not None), None)
 
     def of_all(self, what: str, parse: Callable[[str, object], _T]) -> _T | None:
         """What ``UPLOADS_X`` says; None where it is not set."""

@@ -217,6 +217,8 @@ def test_the_body_limit_follows_the_largest_file_unless_it_is_set() -> None:
         ("UPLOADS_DIGEST", "md5"),
         ("DROPZONE_INPUT_NAME", "uuid"),
         ("DROPZONE_INPUT_NAME", "a[0]"),
+        ("DROPZONE_INPUT_NAME", True),
+        ("DROPZONE_INPUT_NAME", []),
         ("UPLOADS_STORAGE", "ftp://somewhere"),
         ("UPLOADS_STORAGE", "file:"),
         ("UPLOADS_DATABASE", "no url"),
@@ -226,6 +228,12 @@ def test_the_body_limit_follows_the_largest_file_unless_it_is_set() -> None:
 def test_a_bad_value_stops_the_start_with_its_name(tmp_path: Path, setting: str, value: object) -> None:
     with pytest.raises(SettingError, match=f"^{setting} must be .*; it is "):
         make_app(tmp_path, **{setting: value})
+
+
+@pytest.mark.parametrize("key", ["UPLOADED_PHOTOS_MAX_FILES", "DROPZONE_MAX_FILES", "UPLOADS_MAX_FILES"])
+def test_a_bad_value_stops_the_start_also_where_another_one_holds(tmp_path: Path, key: str) -> None:
+    with pytest.raises(SettingError, match=f"^{key} must be a whole number of at least 1; it is 'many'"):
+        make_app(tmp_path, UploadSet("photos", max_files=3), **{key: "many"})
 
 
 def test_the_environment_is_over_the_defaults_and_the_mapping_over_both(

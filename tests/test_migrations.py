@@ -123,10 +123,19 @@ def test_tables_of_someone_else_are_not_taken_for_ours_and_stay_as_they_are(file
     assert file.read_bytes() == before, "also the mode of its journal is theirs"
 
 
-def test_a_foreign_table_of_another_name_of_ours_leaves_nothing_half_made(file: Path) -> None:
-    make(file, "CREATE TABLE numbers (number INTEGER)")
+@pytest.mark.parametrize("name", sorted(metadata.tables.keys() - {"files", "uploads_version"}))
+def test_a_foreign_table_of_another_name_of_ours_changes_nothing_either(file: Path, name: str) -> None:
+    make(file, f"CREATE TABLE {name} (theirs INTEGER)")
     before = file.read_bytes()
-    with pytest.raises(SettingError, match=r"its table numbers is not ours \(it has no key\)"):
+    with pytest.raises(SettingError, match=rf"its table {name} is not ours \(it has no \w+\)"):
+        Records(f"sqlite:///{file}")
+    assert file.read_bytes() == before
+
+
+def test_a_foreign_view_is_not_taken_for_a_table_of_ours(file: Path) -> None:
+    make(file, "CREATE VIEW files AS SELECT 1 AS id")
+    before = file.read_bytes()
+    with pytest.raises(SettingError, match="its table files is not ours"):
         Records(f"sqlite:///{file}")
     assert file.read_bytes() == before
 

@@ -71,8 +71,11 @@ def prepare(database: Database) -> None:
             return
         if at is None:
             # Before anything is changed: they may be another program's.
-            there = inspect(connection).get_table_names()
-            _check_columns(connection, {name: of for name, of in _OF_BASELINE.items() if name in there})
+            inspector = inspect(connection)
+            there = {*inspector.get_table_names(), *inspector.get_view_names()}
+            # From before there were revisions; or with nothing of ours, what is called so is not ours either.
+            ours = _OF_HEAD | _OF_BASELINE if "files" in there else _OF_HEAD
+            _check_columns(connection, {name: of for name, of in ours.items() if name in there})
     if not (database.upgrades_itself or _asked_for.get()):
         raise SettingError(
             f"UPLOADS_DATABASE: {database} has {f'revision {at} of the tables' if at else 'no tables'}, and {HEAD} "
