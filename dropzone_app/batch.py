@@ -93,7 +93,7 @@ class Batch:
         part = file if isinstance(file, Part) else receive_part(self._storage, self._rules, file)
         entry = _Entry(part, Verdict(key, part.filename or ""))
         self._entries.append(entry)
-        self._try(self._check, entry)
+        self._try(lambda entry: self._set.check(entry.part), entry)
 
     def commit(self) -> None:
         """Make the good parts permanent and visible: reserve, link, record.
@@ -129,11 +129,6 @@ class Batch:
             step(entry)
         except Rejected as rejected:
             entry.part.reject(rejected)
-
-    def _check(self, entry: _Entry) -> None:
-        for check in self._set.checks:
-            if entry.part.rejected is None:
-                check(entry.part)
 
     def _good(self) -> list[_Entry]:
         return [entry for entry in self._entries if entry.part.rejected is None]

@@ -339,9 +339,7 @@ class UploadSet(uploads.UploadSet):
             file = FileStorage(storage.stream, basename, storage.name, headers=Headers(storage.headers))
             part = receive_part(place, _rules(max_file_size=limit), file)
             try:
-                for check in self.checks:
-                    if part.rejected is None:
-                        check(part)
+                self.check(part)
             except Rejected as rejected:
                 part.reject(rejected)
             except BaseException:

@@ -18,7 +18,7 @@ from wtforms import ValidationError
 
 from .config import Settings, Size
 from .errors import BY_STATUS, Rejected, traced
-from .intake.request import Body
+from .intake.request import Body, body_limit
 from .languages import Phrase
 from .naming import shown
 from .records import Record
@@ -133,9 +133,9 @@ def check_length(request: Request, settings: Settings) -> None:
     told = request.environ.get("CONTENT_LENGTH") or "Transfer-Encoding" in request.headers
     if not told and request.environ.get("SERVER_PROTOCOL", "").startswith("HTTP/1"):
         raise Rejected.because("length_required")
-    length = request.content_length or 0
-    if length > settings.max_content_length:
-        raise Rejected.because("body_too_large", size=Size(length), limit=settings.max_content_length)
+    length, limit = request.content_length or 0, body_limit(request, settings)
+    if length > limit:
+        raise Rejected.because("body_too_large", size=Size(length), limit=limit)
 
 
 def csrf_enabled() -> bool:
@@ -280,7 +280,7 @@ def _refuse_status(status: int, headers: Iterable[tuple[str, str]], settings: Se
     code = BY_STATUS.get(status, "bad_request" if status < 500 else "internal")
     if code == "internal" and request.environ.get(_COMMITTED):
         code = "internal_stored"
-    values = {"method": shown(request.method), "limit": settings.max_content_length}
+    values = {"method": shown(request.method), "limit": body_limit(request, settings)}
     rejected = Rejected.because(code, **values)
     rejected.status = status
     response = refuse(rejected)

@@ -232,6 +232,20 @@ class UploadSet:
             max_pixels=self.max_pixels,
         )
 
+    def check(self, part: Part) -> None:
+        """Run the checks of the set's own on a part that is not refused yet. Rejected by the first that refuses it.
+
+        TypeError for one that returns something: who forgot to raise would let everything in.
+        """
+        for check in self.checks:
+            if part.rejected is not None:
+                return
+            said: object = check(part)
+            if said is not None:
+                raise TypeError(
+                    f"The upload set {self.name!r}: a check must raise Rejected or return nothing; it gave {said!r}."
+                )
+
     def key(self, part: Part, *, owner: str, path: str) -> str:
         """Where a part would like to lie in the storage; a taken key is numbered when it is reserved."""
         if callable(self.naming):

@@ -9,7 +9,7 @@ from core import database_url
 from flask import Flask, jsonify, render_template_string, request
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFProtect
-from flask_wtf.file import FileRequired
+from flask_wtf.file import FileRequired, FileSize
 from webclient import EXE, PDF, PNG, Item, Visitor, encode, hosting, stored_names
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
@@ -114,7 +114,9 @@ def parsed(tmp_path: Path) -> Iterator[Visitor]:
 
         class Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF ships no types
             title = StringField("Title")
-            pictures = UploadField("Pictures", albums, [FileRequired("Choose a picture.")])
+            pictures = UploadField(
+                "Pictures", albums, [FileRequired("Choose a picture."), FileSize(10_000_000)]
+            )
 
         @app.route("/album", methods=["GET", "POST"])
         @albums.parses("pictures")

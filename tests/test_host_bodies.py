@@ -67,6 +67,61 @@ def test_files_arrive_where_the_host_has_read_the_request(
     assert (tmp_path / "uploads/photos/a.png").read_bytes() == PNG
 
 
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_every_byte_arrives_where_the_host_has_read_the_form(
+    make: Callable[..., Flask], tmp_path: Path, blocks: int
+) -> None:
+    app, _ = reading(make, READS["form"])
+    fill = (65_536 * blocks + 3 - len(encode(("file", "a.png", PNG)))) % 65_536
+    body = encode(("file", "a.png", PNG + b"p" * fill))
+    assert len(body) % 65_536 == 3, "where Werkzeug adds one"
+    visitor = Visitor(app)
+    assert visitor.post(body, headers={"X-CSRFToken": visitor.token()}).status_code == 201
+    assert (tmp_path / "uploads/photos/a.png").read_bytes() == PNG + b"p" * fill
+
+
+def test_what_the_host_has_read_is_held_to_the_same_rules(make: Callable[..., Flask], tmp_path: Path) -> None:
+    app, _ = reading(make, READS["files"])
+    visitor = Visitor(app)
+    assert_refused(visitor.upload(*((f"file[{n}]", "a.png", PNG) for n in range(4))), 413)
+    known = 'The file field "photo" is not known here; name it "file" or "file[0]".'
+    assert_refused(visitor.upload(("photo", "a.png", PNG)), 400, known)
+    assert_refused(
+        visitor.upload(("file", "", b"")),
+        400,
+        "No file arrived, or the upload was cut off; send the files again.",
+    )
+    unknown = 'There is no upload set called "nothing".'
+    assert_refused(visitor.upload(("file", "a.png", PNG), path="/upload/nothing"), 404, unknown)
+    assert stored_names(tmp_path) == []
+
+
+def test_a_chunk_counts_where_the_host_has_read_the_form(make: Callable[..., Flask], tmp_path: Path) -> None:
+    app, _ = reading(make, READS["form"])
+    visitor, data = Visitor(app), PNG.ljust(600)
+    statuses = []
+    for index, start in enumerate((0, 400)):
+        fields = {"dzuuid": "u", "dzchunkindex": index, "dztotalfilesize": len(data), "dzchunksize": 400}
+        fields |= {"dztotalchunkcount": 2, "dzchunkbyteoffset": start}
+        items = [*((key, str(value)) for key, value in fields.items())]
+        statuses.append(visitor.upload(*items, ("file", "a.png", data[start : start + 400])).status_code)
+    assert statuses == [202, 201]
+    assert (tmp_path / "uploads/photos/a.png").read_bytes() == data
+
+
+@pytest.mark.parametrize("path", ["/upload", "/own"])
+def test_a_limit_that_the_host_sets_for_one_request_is_the_one_that_is_told(
+    make: Callable[..., Flask], path: str
+) -> None:
+    def limit() -> None:
+        request.max_content_length = 1000
+
+    app, _ = reading(make, limit)
+    answer = Visitor(app).upload(("file", "a.png", PNG + bytes(1000)), path=path)
+    assert_refused(answer, 413)
+    assert "the limit for one request is 1 KB" in answer.text
+
+
 @pytest.mark.parametrize("path", ["/upload", "/own"])
 def test_a_token_in_the_form_is_found_where_the_host_has_read_it(
     make: Callable[..., Flask], path: str

@@ -9,7 +9,7 @@ import pytest
 from core import file_part, form_body, make_app, post, rows, site_of
 from flask import Flask, request, request_finished
 from flask_wtf.csrf import CSRFProtect
-from webclient import EXE, PDF, PNG, CountingInput, Visitor, encode, untraced
+from webclient import EXE, PDF, PNG, CountingInput, Visitor, assert_refused, encode, stored_names, untraced
 from werkzeug.wrappers import Response
 
 from dropzone_app import (
@@ -950,6 +950,17 @@ def test_a_check_of_ones_own_refuses_with_its_sentence(tmp_path: Path) -> None:
     visitor = Visitor(make_app(tmp_path, UploadSet("photos", ALL, checks=[png_only])))
     assert visitor.post(encode(("file", "a.txt", b"text"))).text == "PNG only!"
     assert visitor.post(encode(("file", "a.png", PNG))).status_code == 201
+
+
+@pytest.mark.parametrize("said", [False, "PNG only!", Rejected("PNG only!"), True])
+def test_a_check_that_returns_where_it_should_raise_lets_nothing_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, said: object
+) -> None:
+    photos = UploadSet("photos", ["png"], checks=[lambda part: said])  # type: ignore[list-item, return-value]
+    visitor = Visitor(make_app(tmp_path, photos))
+    assert_refused(visitor.post(encode(("file", "a.png", PNG))), 500)
+    assert f"a check must raise Rejected or return nothing; it gave {said!r}" in caplog.text
+    assert stored_names(tmp_path) == []
 
 
 # ---- what is for the view, and for another set

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from hashlib import file_digest
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO, cast
 
@@ -25,6 +26,7 @@ class Part(FileStorage):
     """
 
     staged: StagedFile | None
+    _reader: IO[bytes] | None = None
 
     def __init__(
         self,
@@ -47,7 +49,19 @@ class Part(FileStorage):
         elif staged is None:
             self.staged = storage.stage()
         self._arrived_sha256: str | None = None
-        super().__init__(cast(IO[bytes], self.staged), filename=cleaned, name=key, headers=headers)
+        super().__init__(filename=cleaned, name=key, headers=headers)
+
+    @property
+    def stream(self) -> IO[bytes]:
+        """What arrived, for code that knows no :meth:`open`; nothing once the part is refused."""
+        if self._reader is None:
+            self._reader = self.open() if self.staged else BytesIO()
+        return self._reader
+
+    @stream.setter
+    def stream(self, stream: IO[bytes]) -> None:
+        # FileStorage sets one of its own.
+        pass
 
     @property
     def extension(self) -> str:
@@ -108,7 +122,6 @@ class Part(FileStorage):
         self._arrived_sha256 = self._arrived_sha256 or self.digest()
         self.discard()
         self.staged = staged
-        self.stream = cast(IO[bytes], staged)
 
     def reject(self, rejected: Rejected) -> None:
         """Refuse the part for what was found after it had arrived."""
@@ -117,6 +130,9 @@ class Part(FileStorage):
 
     def discard(self) -> None:
         """Let go of the bytes. Idempotent."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         if self.staged is not None:
             self.staged.close()
             self.staged = None

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import IO, Any, cast
 
 from flask import Request, current_app
@@ -92,6 +93,12 @@ class Body:
                 budget -= len(self.read())
 
 
+def body_limit(request: Request, settings: Settings) -> Size:
+    """The most bytes that this body may have: what the settings say, or less where the host says so of its request."""
+    own = request.max_content_length
+    return settings.max_content_length if own is None else min(settings.max_content_length, Size(own))
+
+
 @dataclass(frozen=True)
 class Intake:
     """What the parser must know of the endpoint it parses for."""
@@ -107,7 +114,7 @@ class Intake:
     open_chunk: Callable[[Mapping[str, str], str, str], IncomingChunk] | None = None
 
 
-#: The attribute of a view of the host's that has its forms parsed by us, whoever reads them first.
+#: The attribute of a view that has its forms parsed by us, whoever reads them first.
 INTAKE_OF_VIEW = "uploads_intake"
 
 
@@ -128,7 +135,7 @@ class UploadRequestMixin(Request):
         if wanted is None or self.mimetype != "multipart/form-data":
             return super().make_form_data_parser()
         self.intake = wanted()
-        return _FormParser(self, self.intake)
+        return (_FormParser if self.intake.leave_others else _PartParser)(self, self.intake)
 
 
 _File = Part | IncomingChunk | OtherFile
@@ -185,7 +192,8 @@ class _PartParser(FormDataParser):
             for part in parts
             if not isinstance(part, Part) or part.filename or part.size or part.sent_name
         ]
-        return stream, self.cls(fields), self.cls([(part.name or "", part) for part in named])
+        # The given stream does not know that its bytes were taken past it, and would wait for them.
+        return BytesIO(), self.cls(fields), self.cls([(part.name or "", part) for part in named])
 
     def _parse(self, boundary: str, parts: list[_File]) -> list[tuple[str, str]]:
         """Read the body; parts go into ``parts`` as they begin, so that a failure can let go of them."""
@@ -203,14 +211,14 @@ class _PartParser(FormDataParser):
         beside: dict[str, str] = {}
         part: _File | None = None
         field: _Field | None = None
-        most = self._intake.rules.max_total_size
+        most, limit = self._intake.rules.max_total_size, body_limit(self._request, settings)
         total = received = 0
         begun = b""
         try:
             while data := body.read():
                 received += len(data)
-                if received > settings.max_content_length:
-                    raise Rejected.because("body_over_limit", limit=settings.max_content_length)
+                if received > limit:
+                    raise Rejected.because("body_over_limit", limit=limit)
                 if len(begun) < len(boundary) + 4:
                     begun += data[: len(boundary) + 4]
                     if not _begins_form(begun, boundary):
@@ -261,9 +269,8 @@ class _PartParser(FormDataParser):
                     raise Rejected.because("one_chunk")
                 self._received += 1
                 return self._intake.open_chunk(beside, key, sent)
-            if self._intake.leave_others:
-                # Whose chunk it is, is not known yet; it is copied once it is received.
-                return OtherFile(key=key, filename=sent, headers=_headers(segment))
+            # Whose chunk it is, is not known yet; it is copied once it is received.
+            return OtherFile(key=key, filename=sent, headers=_headers(segment))
         rules = self._intake.rules
         if rules.max_files and self._received >= rules.max_files:
             raise Rejected.because("too_many_files", limit=rules.max_files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,8 +13,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from .. import security
 from ..errors import Rejected, from_os_error
-from ..intake.request import Body, Intake, UploadRequestMixin
+from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from ..records import from_database_error
+from ..uploads import UploadSet
 from . import files, journal, pages, shares, sign_in, states, tus, upload
 from .base import check_upload, site, token
 
@@ -99,19 +101,31 @@ def _guard_body() -> None:
     by_header = token() is not None or security.check_csrf_header(request)
     if is_upload or is_check:
         security.check_length(request, settings)
-        upload_set = site().upload_set((request.view_args or {}).get("name"))
+        upload_set = _upload_set()
         check_upload(upload_set)
     if is_upload:
         site().check_room(upload_set, request.content_length or 0)
-        cast(UploadRequestMixin, request).intake = Intake(
-            settings,
-            site().rules[upload_set.name],
-            site().storage_of(upload_set),
-            settings.field,
-            open_chunk=upload.chunk_opener(upload_set),
+        cast(UploadRequestMixin, request).intake = replace(
+            _intake(), open_chunk=upload.chunk_opener(upload_set)
         )
     if not by_header:
         security.check_csrf(request.form.get(security.csrf_field()) if is_upload else None)
+
+
+def _upload_set() -> UploadSet:
+    return site().upload_set((request.view_args or {}).get("name"))
+
+
+def _intake() -> Intake:
+    """For ``POST /upload``. Rejected for a set that nobody declared."""
+    here, upload_set = site(), _upload_set()
+    return Intake(
+        here.settings, here.rules[upload_set.name], here.storage_of(upload_set), here.settings.field
+    )
+
+
+# Code of the host's may read the form before the guard does.
+setattr(upload.upload, INTAKE_OF_VIEW, _intake)
 
 
 def _http_error(error: HTTPException) -> Response:
