@@ -65,7 +65,8 @@ class UploadSet(uploads.UploadSet):
 
         Its multipart forms are then parsed by us, also where CSRFProtect or a FlaskForm reads them before
         :meth:`receive` does: strictly, and every part is staged as it arrives. ``request.files`` holds those as
-        :class:`Part`, which reads as every ``FileStorage`` does; one that is refused is empty. A form that cannot be used raises the HTTPException of its status.
+        :class:`Part`, which reads as every ``FileStorage`` does; one that is refused is empty. A form that cannot be
+        used raises the HTTPException of its status.
         """
 
         def mark(view: _View) -> _View:
