@@ -13,17 +13,14 @@ export class Folder {
   constructor(name) {
     this.name = name;
     this.folded = false;
-    /** @type {Set<Entry>} */
-    this.entries = new Set();
-    /** As what each is counted. @type {WeakMap<Entry, keyof Counts>} */
-    this.counted = new WeakMap();
+    /** And as what each is counted. @type {Map<Entry, keyof Counts>} */
+    this.entries = new Map();
     /** @type {Counts} */
     this.counts = { files: 0, stored: 0, refused: 0, failed: 0, cancelled: 0, deleted: 0, open: 0 };
   }
 
   /** @param {Entry} entry */
   add(entry) {
-    this.entries.add(entry);
     this.counts.files += 1;
     this.recount(entry);
   }
@@ -32,21 +29,20 @@ export class Folder {
   recount(entry) {
     this.uncount(entry);
     const as = isOpen(entry) ? "open" : /** @type {keyof Counts} */ (entry.state);
-    this.counted.set(entry, as);
+    this.entries.set(entry, as);
     this.counts[as] += 1;
   }
 
   /** @param {Entry} entry */
   uncount(entry) {
-    const as = this.counted.get(entry);
+    const as = this.entries.get(entry);
     if (as) this.counts[as] -= 1;
   }
 
   /** @param {Entry} entry */
   remove(entry) {
-    if (!this.entries.delete(entry)) return;
-    this.counts.files -= 1;
     this.uncount(entry);
+    if (this.entries.delete(entry)) this.counts.files -= 1;
   }
 }
 

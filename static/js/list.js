@@ -147,7 +147,7 @@ export class List {
       const headed = this.filter === "all" && folder.name !== "";
       if (headed) this.passed.push(folder);
       if (headed && folder.folded) continue;
-      for (const entry of folder.entries) if (FILTERS[this.filter](entry)) this.passed.push(entry);
+      for (const entry of folder.entries.keys()) if (FILTERS[this.filter](entry)) this.passed.push(entry);
     }
     this.windowed.show(this.passed);
   }

@@ -13,8 +13,12 @@
  * @property {(fact: string, path: string) => void} told what in a drop became no file
  */
 
-/** So many are added at once, as Dropzone does, and what calls it may rely on that. */
-const AT_ONCE = 50;
+/** So many are added at once, as Dropzone does, for scripts that rely on it. */
+const AT_ONCE = 25;
+/** What the answers for files of a folder cost the browser comes in one piece, and then again what follows from them. */
+const ASKED_AT_ONCE = 25;
+/** Of so many things that are dropped the browser is asked what they are; each time it asks another process and waits. */
+const LOOKED_AT = 400;
 /** The first look at a file's size asks another process and waits: for thousands at once the page would stand still. */
 const SLICE_MS = 12;
 
@@ -126,15 +130,38 @@ export function createWidget(Dropzone, element, options, owner) {
     }
 
     /**
-     * Walks a dropped folder as Dropzone does, and tells what it finds that is no file. It asks for no more files at a
-     * time than a folder tells at once: what thousands of answers cost the browser would come in one piece.
+     * Tells folders from files, which can only be done while the event of the drop lasts. Beyond the first of many,
+     * what has the type of a file is taken for one.
+     *
+     * @param {Iterable<DataTransferItem>} items
+     * @returns {Promise<DropzoneFile[]>}
+     */
+    async _addFilesFromItems(items) {
+      const files = [];
+      const folders = [];
+      let looked = 0;
+      for (const item of items) {
+        const file = /** @type {DropzoneFile | null} */ (item.getAsFile());
+        const doubtful = !file?.type || (looked += 1) <= LOOKED_AT;
+        const entry = doubtful ? item.webkitGetAsEntry?.() : null;
+        if (entry && isDirectory(entry)) folders.push(this._addFilesFromDirectory(entry, entry.name));
+        else if (file) {
+          this.addFile(file);
+          files.push(file);
+        }
+      }
+      return files.concat(...(await Promise.all(folders)));
+    }
+
+    /**
+     * Walks a dropped folder as Dropzone does, a few entries at a time, and tells what it finds that is no file.
      *
      * @param {FileSystemDirectoryEntry} directory
      * @param {string} path
-     * @returns {Promise<File[]>}
+     * @returns {Promise<DropzoneFile[]>}
      */
     async _addFilesFromDirectory(directory, path) {
-      /** @type {File[][]} */
+      /** @type {DropzoneFile[][]} */
       const found = [];
       let empty = true;
       try {
@@ -160,7 +187,7 @@ export function createWidget(Dropzone, element, options, owner) {
     /**
      * @param {FileSystemFileEntry} entry
      * @param {string} path
-     * @returns {Promise<File[]>}
+     * @returns {Promise<DropzoneFile[]>}
      */
     async addEntry(entry, path) {
       if (this.options.ignoreHiddenFiles && entry.name.startsWith(".")) {
@@ -168,7 +195,8 @@ export function createWidget(Dropzone, element, options, owner) {
         return [];
       }
       try {
-        const file = await new Promise((...settle) => entry.file(...settle));
+        /** @type {DropzoneFile} */
+        const file = await new Promise((give, fail) => entry.file((found) => give(/** @type {any} */ (found)), fail));
         file.fullPath = path;
         this.addFile(file);
         return [file];
@@ -198,15 +226,22 @@ export function createWidget(Dropzone, element, options, owner) {
   });
 }
 
-/** @param {FileSystemDirectoryEntry} directory */
+/**
+ * What is in a folder, a few at a time, each time in a task of its own.
+ *
+ * @param {FileSystemDirectoryEntry} directory
+ */
 async function* entriesOf(directory) {
   const reader = directory.createReader();
-  // Each call gives some more of them, and in the end none.
+  // Each call gives some more of them, it may be all, and in the end none.
   for (;;) {
     /** @type {FileSystemEntry[]} */
     const entries = await new Promise((...settle) => reader.readEntries(...settle));
     if (entries.length === 0) return;
-    yield entries;
+    for (let at = 0; at < entries.length; at += ASKED_AT_ONCE) {
+      yield entries.slice(at, at + ASKED_AT_ONCE);
+      await turn();
+    }
   }
 }
 

@@ -61,6 +61,49 @@ def test_entries_that_cannot_be_read_are_told_and_the_others_stored(upload_page:
     expect(notes).to_contain_text('The folder "root/closed" could not be read, or not wholly.')
 
 
+def test_of_a_folder_that_tells_all_it_holds_at_once_few_files_are_asked_for_at_a_time(
+    upload_page: Page,
+) -> None:
+    found = upload_page.evaluate("""async () => {
+      const { batchUploader, dropzone } = document.querySelector(".dropzone");
+      batchUploader.pause();
+      let [open, most] = [0, 0];
+      const file = (name) => ({ name, isFile: true, file: (give) => {
+        most = Math.max(most, (open += 1));
+        setTimeout(() => {
+          open -= 1;
+          give(new File(["text"], name));
+        }, 0);
+      } });
+      const rounds = [Array.from({ length: 200 }, (_, index) => file(`${index}.txt`))];
+      const createReader = () => ({ readEntries: (give) => setTimeout(() => give(rounds.shift() ?? []), 0) });
+      const files = await dropzone._addFilesFromDirectory({ name: "root", isDirectory: true, createReader }, "root");
+      return [files.length, batchUploader.counts.files, most];
+    }""")
+    assert found[:2] == [200, 200]
+    assert 1 < found[2] <= 25
+
+
+def test_of_many_files_dropped_few_are_asked_what_they_are_and_folders_are_still_found(
+    upload_page: Page, tmp_path: Path
+) -> None:
+    files = write(tmp_path, {f"{index}.txt": b"words\n" for index in range(450)})
+    write(tmp_path, {"holiday/plan.txt": b"plan\n"})
+    upload_page.evaluate("""() => {
+      document.querySelector(".dropzone").batchUploader.pause();
+      window.asked = 0;
+      const { webkitGetAsEntry } = DataTransferItem.prototype;
+      DataTransferItem.prototype.webkitGetAsEntry = function () {
+        asked += 1;
+        return webkitGetAsEntry.call(this);
+      };
+    }""")
+    drop(upload_page, *files, tmp_path / "holiday")
+    until(upload_page, "document.querySelector('.dropzone').dropzone.files.length === 451")
+    assert upload_page.evaluate("asked") < 450
+    assert upload_page.evaluate("document.querySelector('.dropzone').batchUploader.counts.refused") == 0
+
+
 def test_the_same_file_dropped_twice_is_noticed_and_sent_only_on_demand(
     upload_page: Page, tmp_path: Path
 ) -> None:
