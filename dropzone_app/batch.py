@@ -104,7 +104,8 @@ class Batch:
         if not self._entries:
             raise Rejected.because("no_file")
         try:
-            check_counts(self._rules, (entry.part.size for entry in self._entries))
+            parts = [entry.part for entry in self._entries]
+            check_counts(self._rules, (0 if part.rejected else part.size for part in parts))
             self._number()
             for entry in self._entries:
                 self._try(self._declare, entry)

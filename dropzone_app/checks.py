@@ -263,7 +263,10 @@ def check_sha256(field: str, value: str) -> None:
 
 
 def check_counts(rules: Rules, sizes: Iterable[int]) -> None:
-    """Raise Rejected when the parts of one request are too many or too much together."""
+    """Raise Rejected when the parts of one request are too many or too much together.
+
+    ``sizes``: 0 for a part that is refused by itself.
+    """
     sizes = list(sizes)
     if rules.max_files and len(sizes) > rules.max_files:
         raise Rejected.because("too_many_files", limit=rules.max_files)

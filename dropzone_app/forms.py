@@ -50,7 +50,7 @@ class UploadAllowed:
         sentences, sizes, spoken = [], [], language()
         for file in files:
             size, rejected = _screened(rules, file)
-            sizes.append(size)
+            sizes.append(0 if rejected else size)
             if rejected:
                 one = len(files) == 1
                 sentences.append(

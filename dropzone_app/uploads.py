@@ -168,6 +168,8 @@ class UploadSet:
                 blank=option.blank,
             )
             setattr(here, what, option.default if chosen is None else chosen)
+        if here.max_total_size is not None:
+            here.max_file_size = min(here.max_file_size, here.max_total_size)
         folder = self.destination(settings)
         if folder is not None:
             here.storage = _shared_folder(f"UPLOADED_{self.name.upper()}_DEST", folder, settings)

@@ -530,6 +530,16 @@ def test_over_the_total_the_request_is_refused_before_it_is_read_to_its_end(tmp_
     assert_nothing_is_kept(tmp_path, site)
 
 
+def test_a_part_that_is_refused_by_itself_takes_nothing_of_the_total(tmp_path: Path) -> None:
+    limits = {"UPLOADS_MAX_FILE_SIZE": 600, "UPLOADS_MAX_TOTAL_SIZE": 1000, "UPLOADS_TYPES": "bin"}
+    app = make_app(tmp_path, **limits)
+    sizes = (400, 5000, 600)
+    body = form_body(*[file_part(f"file[{n}]", f"{n}.bin", bytes(size)) for n, size in enumerate(sizes)])
+    answer = post(app, body)
+    assert answer.text.splitlines()[0] == 'file[1] "1.bin": the file is 5 KB; the limit is 600 bytes.'
+    assert visible(tmp_path) == ["0.bin", "2.bin"]
+
+
 def test_a_full_disk_while_bytes_arrive_is_507_and_leaves_nothing(
     app: Flask, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,10 +250,11 @@ def test_a_file_larger_than_any_request_stops_the_start(
 
 
 def test_a_request_may_be_smaller_than_what_nobody_said_of_its_files(tmp_path: Path) -> None:
-    assert make_app(tmp_path, UploadSet("photos", IMAGES, max_total_size="5 MB"))
-    assert make_app(
-        tmp_path, UploadSet("photos", IMAGES, max_total_size="5 MB"), UPLOADS_MAX_FILE_SIZE="10 MB"
-    )
+    photos = UploadSet("photos", IMAGES, max_total_size="5 MB")
+    for config in ({}, {"UPLOADS_MAX_FILE_SIZE": "10 MB"}):
+        here = site_of(make_app(tmp_path, photos, **config))
+        # And says so: its page offered files that no request could bring.
+        assert here.rules["photos"].max_file_size == 5_000_000
 
 
 @pytest.mark.parametrize(

@@ -234,15 +234,15 @@ class _PartParser(FormDataParser):
                     elif event is None:
                         if part is not None:
                             part.finish()
+                            total += _kept(part)
                         elif field is not None:
                             fields.append((field.name, field.value()))
                             beside.setdefault(*fields[-1])
                         part = field = None
                     elif part is not None:
-                        total += len(event)
-                        if most and total > most:
-                            raise Rejected.because("total_too_large", limit=most)
                         part.feed(event)
+                        if most and total + _kept(part) > most:
+                            raise Rejected.because("total_too_large", limit=most)
                     elif field is not None:
                         field.feed(event)
             if not begun:
@@ -316,6 +316,11 @@ class _Field:
             return self._value.decode()
         except UnicodeDecodeError as error:
             raise Rejected.because("malformed") from error
+
+
+def _kept(part: _File) -> int:
+    """How much of what the set may take in one request this part takes: nothing where it is refused by itself."""
+    return 0 if isinstance(part, OtherFile) or part.rejected else part.size
 
 
 def _headers(segment: MultipartSegment) -> Headers:
