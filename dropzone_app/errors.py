@@ -84,7 +84,7 @@ MESSAGES: dict[str, Message] = {
     "not_scanned": Message(
         503, "the file could not be scanned for viruses at the moment, and was not stored; try again later."
     ),
-    "size_differs": Message(400, "{received} arrived, but {declared} were announced; send the file again."),
+    "size_differs": Message(400, "{received} arrived, but {declared} should have; send the file again."),
     "digest_differs": Message(
         422, "what arrived is not what was announced (its SHA-256 differs); send the file again."
     ),

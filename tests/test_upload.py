@@ -317,7 +317,7 @@ def test_a_field_that_makes_no_sense_refuses_its_part_alone(
 
 def test_a_size_that_differs_refuses_the_part(visitor: Visitor, tmp_path: Path) -> None:
     answer = visitor.upload(("size[0]", "300"), ("file[0]", "a.txt", b"x" * 299))
-    assert_refused(answer, 400, "299 bytes arrived, but 300 bytes were announced; send the file again.")
+    assert_refused(answer, 400, "299 bytes arrived, but 300 bytes should have; send the file again.")
     assert stored_names(tmp_path) == []
 
 

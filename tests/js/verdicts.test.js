@@ -175,7 +175,7 @@ test("a file that another request is just storing is neither refused nor told, a
   const given = perPart(
     [
       'file[0] "a.png": 此文件正由另一个请求保存；请几秒后再试。',
-      'file[1] "b.png": 1 KB arrived, but 2 KB were announced; send the file again.',
+      'file[1] "b.png": 1 KB arrived, but 2 KB should have; send the file again.',
       'file[2] "c.png": another file was already stored under this upload\'s uuid; drop the file again.',
       "No file was stored.",
     ],
