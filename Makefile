@@ -54,6 +54,18 @@ KILLS := 120
 soak: .venv/dev install ## Kill a server under load a hundred times and more, and count what is lost (KILLS= changes it)
 	PYTHONPATH=tests $(VENV)/python -m faults.soak --kills $(KILLS)
 
+fuzz: .venv/dev install ## Ask what no test names, with ever new examples, until something breaks (Ctrl+C ends it)
+	@while EXAMPLES=2000 $(PYTEST) --numprocesses auto --quiet --no-header -m "hypothesis and not engines" tests; do :; done
+
+# In an environment of its own, so that what it needs is not audited. Whatever cannot be looked up fails.
+AUDIT := .venv/audit
+audit: .venv/dev install ## Ask PyPI and npm for known holes in what is installed
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet pip-audit
+	@$(VENV)/python -m pip freeze --exclude-editable > $(AUDIT)/installed.txt
+	$(AUDIT)/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $(AUDIT)/installed.txt
+	$(WITH_NODE) npm audit
+
 screenshots: .venv/dev install test-programs ## Picture the page in its states into docs/ and screenshots/
 	$(VENV)/python tools/screenshots.py
 
