@@ -7,7 +7,6 @@ import copy
 import errno
 import os
 import re
-import shutil
 import string
 import threading
 import time
@@ -487,13 +486,12 @@ class Site:
             raise Rejected.because("unknown_set", name=shown(str(name))) from None
 
     def check_ready(self) -> None:
-        """Whether an upload can be taken now: SQLAlchemyError, OSError or Rejected where not. It leaves nothing."""
+        """SQLAlchemyError or OSError where no upload can be taken now. It leaves nothing."""
         self.records.check_writable()
         for storage in self.storages.values():
             storage.check()
-            staged_in = getattr(storage, "root", None) or self.settings.staging
-            if shutil.disk_usage(staged_in).free < self.settings.chunk_size:
-                raise Rejected.because("disk_full")
+            if isinstance(storage, Bounded):
+                storage.check_room(self.settings.chunk_size)
 
     def recover(self) -> None:
         """Undo what dead processes had begun to commit, and remove what they had staged."""

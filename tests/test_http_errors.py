@@ -2,7 +2,6 @@
 
 import errno
 import re
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -315,18 +314,20 @@ def test_it_is_not_ready_where_the_database_may_only_be_read(visitor: Visitor, m
     assert_refused(visitor.get("/readyz"), 503, UNAVAILABLE)
 
 
-def test_it_is_not_ready_without_its_folder_or_without_room_in_it(
-    visitor: Visitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_it_is_not_ready_without_its_folder_and_ready_once_it_is_back(
+    visitor: Visitor, tmp_path: Path
 ) -> None:
     assert (visitor.get("/readyz").status_code, visitor.get("/readyz").text) == (200, "ok\n")
     (tmp_path / "uploads").rename(tmp_path / "elsewhere")
     assert_refused(visitor.get("/readyz"), 503, UNAVAILABLE)
     (tmp_path / "elsewhere").rename(tmp_path / "uploads")
-    full = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "disk_usage", lambda path: full)
-        assert_refused(visitor.get("/readyz"), 507, DISK_FULL)
     assert visitor.get("/readyz").status_code == 200
+
+
+def test_it_is_not_ready_without_room_for_a_chunk_beside_what_is_to_stay_free(
+    visit: Callable[..., Visitor],
+) -> None:
+    assert_refused(visit(UPLOADS_MIN_FREE="900 PB").get("/readyz"), 507, DISK_FULL)
 
 
 def test_to_ask_leaves_nothing_and_changes_nothing(visitor: Visitor, tmp_path: Path) -> None:
