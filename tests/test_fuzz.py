@@ -253,6 +253,8 @@ VALUES = st.recursive(
 ANNOUNCED = st.fixed_dictionaries(
     {"uuid": TEXTS | st.just("u"), "filename": TEXTS.map("{}.txt".format), "size": st.integers(0, 99)},
     optional={"type": VALUES, "path": TEXTS | VALUES, "sha256": TEXTS | VALUES},
+) | st.dictionaries(
+    st.sampled_from(["uuid", "filename", "size", "type", "path", "sha256"]), st.one_of(VALUES, NUMBERS)
 )
 
 

@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Callable
 
+from corpus import formats as f
 from corpus.pdfs import live, opening, packed
 
 XHTML = "http://www.w3.org/1999/xhtml"
@@ -137,6 +138,32 @@ _MAKERS: dict[str, Callable[[str], bytes]] = {
     "behind.pdf": behind(b"%PDF-1.7"),
     "behind.mp4": behind(b"\0\0\0\x18ftypmp42"),
     "behind.zip": behind(b"PK\3\4"),
+    # Whole files of their kind, which pass every check, with a page in them or behind them.
+    **{
+        f"whole.{extension}": (lambda name, whole=whole: whole() + page(name))  # type: ignore[misc]
+        for extension, whole in {
+            "png": lambda: f.png(4, 4),
+            "jpg": lambda: f.picture("JPEG"),
+            "webp": lambda: f.picture("WEBP"),
+            "bmp": lambda: f.bmp(4, 4),
+            "avif": lambda: f.picture("AVIF"),
+            "tif": lambda: f.picture("TIFF"),
+            "mp4": lambda: f.movie(b"isom"),
+            "wav": f.sound,
+            "mp3": f.mp3,
+            "ogg": lambda: f.ogg(f.VORBIS),
+            "webm": lambda: f.matroska(b"webm"),
+            "zip": lambda: f.zipped({"index.html": page("in whole.zip")}),
+            "docx": lambda: f.office("docx"),
+            "doc": lambda: f.ole("WordDocument"),
+        }.items()
+    },
+    "comment.gif": lambda name: f.gif(4, 4, page(name)[:255]),
+    "comment.png": lambda name: f.png(4, 4, f.png_chunk(b"tEXt", b"Comment\0" + page(name))),
+    "exif.jpg": lambda name: f.picture("JPEG", exif=b"Exif\0\0" + page(name)),
+    "string.pdf": lambda name: f.pdf(
+        b"<</A(" + page(name).replace(b"(", b"\\(").replace(b")", b"\\)") + b")>>"
+    ),
     "marked.txt": behind(b"\xef\xbb\xbf"),
     "wide.txt": lambda name: page(name).decode().encode("utf-16"),
     "seven.txt": lambda name: page(name).decode().encode("utf-7"),
