@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from werkzeug.datastructures import FileStorage
 
 from .checks import check_counts, check_sha256, check_uuid
@@ -256,7 +256,13 @@ class Batch:
             entry.record = mine
         # Until the answer is here all may be in the table, and would have to be taken back.
         put += entries
-        reserved = self._records.reserve(wanted)
+        try:
+            reserved = self._records.reserve(wanted)
+        except DBAPIError as error:
+            if self._records.wrote_nothing(error):
+                # To take it back would wait as long again.
+                put.clear()
+            raise
         put.clear()
         for entry, mine, got in zip(entries, wanted, reserved, strict=True):
             if isinstance(got, Rejected):

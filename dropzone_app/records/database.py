@@ -116,6 +116,10 @@ class Database:
         """Whether a transaction that failed so may succeed when it is begun anew."""
         raise NotImplementedError
 
+    def wrote_nothing(self, error: DBAPIError) -> bool:
+        """Whether it is certain of a transaction that failed so that nothing of it is there."""
+        return False
+
     def upsert(self, table: Table) -> Any:
         """An INSERT that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
         raise NotImplementedError

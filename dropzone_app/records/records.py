@@ -166,6 +166,10 @@ class Records:
 
     # ---- the two steps of a commit
 
+    def wrote_nothing(self, error: DBAPIError) -> bool:
+        """Whether it is certain of what failed so that nothing of it was written."""
+        return self._database.wrote_nothing(error)
+
     def reserve(self, wanted: Sequence[Record]) -> list[Record | Rejected]:
         """Put rows in state ``committing``, each with a key of its own, in one transaction.
 

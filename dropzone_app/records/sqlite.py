@@ -9,12 +9,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Table, create_engine, event
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from . import database
@@ -31,16 +30,52 @@ class SQLite(Database):
             url, connect_args={"timeout": database.BUSY_TIMEOUT, "isolation_level": None}, pool_size=32
         )
         super().__init__(engine, durable=durable)
+        event.listen(engine, "do_connect", lambda *_: self._check_place())
         event.listen(engine, "connect", _connected)
         event.listen(engine, "begin", _begin)
         self.writers = engine.execution_options(uploads="write")
         self.file = None if url.database in {None, "", ":memory:"} else url.database
+        #: Device and inode of the file that is open.
+        self.place: tuple[int, int] | None = None
         self.writing = _Turn(self.file)
         #: The connection of whoever has the turn: to take one from the pool costs as much as a statement.
         self.kept: Connection | None = None
+        #: The place of the file that it is to.
+        self.kept_of: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         return self.file or super().__str__()
+
+    def _check_place(self) -> None:
+        """sqlite3.OperationalError where the file is not at its place: what is open would still take everything, and
+        nobody would find it again. One that was put there since, from a backup say, is opened in its stead.
+        """
+        if self.file is None:
+            return
+        try:
+            status = os.stat(self.file)
+        except FileNotFoundError:
+            if self.place is not None:
+                raise sqlite3.OperationalError("the file of the database is gone") from None
+            return
+        place = status.st_dev, status.st_ino
+        if self.place != place:
+            if self.place is not None:
+                self.engine.dispose()
+            self.place = place
+
+    def check_place(self) -> None:
+        """The same, with OperationalError as SQLAlchemy has it."""
+        try:
+            self._check_place()
+        except (sqlite3.Error, OSError) as error:
+            raise OperationalError("open", None, error) from error
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        self.check_place()
+        with super().read() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def write(self, *, final: bool = False) -> Iterator[Connection]:
@@ -109,11 +144,9 @@ class SQLite(Database):
             self.kept = None
         super().close()
 
-    def check(self) -> None:
-        if self.file and not Path(self.file).exists():
-            # What is open still answers, and what it takes would be gone with this process.
-            raise SQLAlchemyError("the file of the database is gone")
-        super().check()
+    def wrote_nothing(self, error: DBAPIError) -> bool:
+        # Extended codes have it in their lowest byte (sqlite.org/rescode.html).
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 class _Turn:
@@ -158,12 +191,23 @@ class _Writing:
 
     def __enter__(self) -> Connection:
         sqlite = self._sqlite
+        began = time.monotonic()
         self._alone = sqlite.writing.take()
+        waited = time.monotonic() - began
         kept = None
-        if self._alone:
-            kept, sqlite.kept = sqlite.kept, None
         try:
+            sqlite.check_place()
+            self._place = sqlite.place
+            if self._alone:
+                kept, sqlite.kept = sqlite.kept, None
+            if kept and sqlite.kept_of != self._place:
+                kept.close()
+                kept = None
             self._connection = kept or sqlite.writers.connect()
+            # All waiting together is one busy timeout, and a second more for who had to wait behind others.
+            self._hurries = waited > 1
+            if self._hurries:
+                _wait_at_most(self._connection, max(database.BUSY_TIMEOUT - waited, 1))
         except BaseException:
             if self._alone:
                 sqlite.writing.leave()
@@ -172,14 +216,22 @@ class _Writing:
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         try:
+            if self._hurries:
+                _wait_at_most(self._connection, database.BUSY_TIMEOUT)
             if self._alone and failure is None and self._sqlite.file:
-                self._sqlite.kept = self._connection
+                self._sqlite.kept, self._sqlite.kept_of = self._connection, self._place
             else:
                 # To the pool, which rolls back.
                 self._connection.close()
         finally:
             if self._alone:
                 self._sqlite.writing.leave()
+
+
+def _wait_at_most(connection: Connection, seconds: float) -> None:
+    """How long SQLite itself waits for a lock."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
 
 def _connected(connection: Any, _: Any) -> None:
