@@ -204,6 +204,11 @@ def is_plain_form(request: Request) -> bool:
     return named and "X-Requested-With" not in request.headers
 
 
+def wants_json(request: Request) -> bool:
+    """Whether a script asked for JSON by its name."""
+    return any(value == "application/json" for value, _ in request.accept_mimetypes)
+
+
 def refuse(rejected: Rejected) -> Response:
     """The answer to a refused request: its sentence as plain text, its row's name in ``Upload-Error``."""
     spoken = language()
@@ -353,10 +358,13 @@ def answered_in_text(response: Response, request: Request, settings: Settings) -
 
     A redirect (to a login page, say) would be followed and taken for success; an HTML error would be shown as source.
     """
-    watched = "X-Requested-With" not in request.headers
-    if request.method not in {"GET", "HEAD"}:
+    if request.method in {"GET", "HEAD"}:
+        watched = "X-Requested-With" not in request.headers and not wants_json(request)
+    else:
         watched = is_plain_form(request)
-    if response.status_code in {301, 302, 303, 307, 308} and not watched:
+    # Ours, to where a storage gives a file itself, leads to no page.
+    elsewhere = isinstance(response, CookielessResponse)
+    if response.status_code in {301, 302, 303, 307, 308} and not watched and not elsewhere:
         return refuse(Rejected.because("signed_out"))
     if response.status_code >= 400 and response.mimetype != "text/plain":
         return _refuse_status(response.status_code, response.headers, settings)

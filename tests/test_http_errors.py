@@ -370,7 +370,20 @@ def test_a_script_is_never_sent_to_a_login_page(tmp_path: Path, how: str) -> Non
     assert_refused(visitor.post(body, headers={"Accept": "*/*"}), 401, sentence)
     assert_refused(visitor.client.delete("/files/x"), 401, sentence)
     assert_refused(visitor.get("/files", headers=xhr), 401, sentence)
+    assert_refused(visitor.get("/files", headers={"Accept": "application/json"}), 401, sentence)
     assert stored_names(tmp_path) == []
+
+
+def test_a_script_is_sent_to_where_a_storage_gives_the_file_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalStorage, "url", lambda *_, **__: "https://store.example/a.png")
+    app = host_app(tmp_path)
+    Uploads(app, UploadSet("files"))
+    visitor = Visitor(app)
+    (file,) = visitor.store(("file", "a.png", PNG))
+    xhr = {"X-Requested-With": "XMLHttpRequest", "Accept": "application/json"}
+    assert visitor.get(file["url"], headers=xhr).headers["Location"] == "https://store.example/a.png"
 
 
 @pytest.mark.parametrize("how", ["return", "abort", "owner"])

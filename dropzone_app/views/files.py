@@ -63,7 +63,7 @@ def _iso_time(milliseconds: int) -> str:
 def files() -> Response | str:
     """My files, newest first: a page for people, JSON where it is asked for."""
     found, cursor = newest(request.args.get("cursor"))
-    if any(value == "application/json" for value, _ in request.accept_mimetypes):
+    if security.wants_json(request):
         response = jsonify(files=found, next=cursor)
         response.headers["Cache-Control"] = "no-store"
         return response
