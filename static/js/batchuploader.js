@@ -7,6 +7,7 @@ import { List } from "./list.js";
 import { word } from "./messages.js";
 import { Notes } from "./notes.js";
 import { buildPanel, buildPrompt } from "./panel.js";
+import { paced } from "./pace.js";
 import { Queue } from "./queue.js";
 import { offerCamera, offerFolders, takePasted } from "./sources.js";
 import { Summary } from "./summary.js";
@@ -75,15 +76,10 @@ export class BatchUploader extends Queue {
     const notes = new Notes(find("notes"));
     const unfinished = new Unfinished(find("unfinished"), this);
     unfinished.refresh();
-    let frame = 0;
-    // Once in a frame, however often it is told.
-    const draw = () => {
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        banner.draw();
-        summary.draw();
-      });
-    };
+    const draw = paced(() => {
+      banner.draw();
+      summary.draw();
+    });
     return {
       added: (entry) => list.add(entry),
       changed: (entry) => {

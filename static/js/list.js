@@ -1,4 +1,5 @@
 import { Folder, FolderRow } from "./folder.js";
+import { paced } from "./pace.js";
 import { Previews } from "./preview.js";
 import { focusable, Row } from "./row.js";
 import { Windowed } from "./windowed.js";
@@ -39,7 +40,14 @@ export class List {
     this.rows = new Map();
     /** @type {Set<Entry | Folder>} */
     this.stale = new Set();
-    this.frame = 0;
+    this.drawStale = paced(() => {
+      for (const one of this.stale) {
+        const row = this.rows.get(one);
+        if (row instanceof Row) row.drawProgress();
+        else row?.draw();
+      }
+      this.stale.clear();
+    });
     this.sifting = 0;
     this.windowed = new Windowed(
       element,
@@ -104,19 +112,11 @@ export class List {
     this.drawSoon(entry);
   }
 
-  /** What changes often is drawn once in a frame. @param {Entry | Folder} item */
+  /** @param {Entry | Folder} item that changes often */
   drawSoon(item) {
     if (!this.rows.has(item)) return;
     this.stale.add(item);
-    this.frame ||= requestAnimationFrame(() => {
-      this.frame = 0;
-      for (const one of this.stale) {
-        const row = this.rows.get(one);
-        if (row instanceof Row) row.drawProgress();
-        else row?.draw();
-      }
-      this.stale.clear();
-    });
+    this.drawStale();
   }
 
   /**

@@ -49,7 +49,10 @@ export class Summary {
     element.type = "button";
     element.className = "uploads-button";
     element.hidden = true;
-    element.addEventListener("click", act);
+    element.addEventListener("click", () => {
+      act();
+      this.draw();
+    });
     this.actions.append(element);
     return element;
   }
@@ -59,12 +62,13 @@ export class Summary {
     this.element.hidden = counts.files === 0;
     this.element.dataset.state = counts.open > 0 ? "busy" : "done";
     if (counts.open > 0) {
-      this.words.textContent = soFar(counts);
-      this.detail.textContent = this.pace();
-      this.sayOnTheWay(this.words.textContent);
+      const said = soFar(counts);
+      write(this.words, said);
+      write(this.detail, this.pace());
+      this.sayOnTheWay(said);
     } else {
-      this.words.textContent = word("full_stop", { text: outcome(counts) });
-      this.detail.textContent = counts.stored > 0 ? humanSize(tally.bytes.stored) : "";
+      write(this.words, word("full_stop", { text: outcome(counts) }));
+      write(this.detail, counts.stored > 0 ? humanSize(tally.bytes.stored) : "");
     }
     const shares = tally.shares();
     for (const [name, share] of Object.entries(shares)) {
@@ -74,7 +78,7 @@ export class Summary {
     // Rounded down, and 100 only when nothing is open: the last file may still be refused.
     const value = Math.floor(100 * (shares.stored + shares.sent + shares.lost));
     this.bar.setAttribute("aria-valuenow", String(counts.open > 0 ? Math.min(99, value) : 100));
-    this.bar.setAttribute("aria-valuetext", this.words.textContent);
+    this.bar.setAttribute("aria-valuetext", this.words.textContent ?? "");
     this.drawActions();
   }
 
@@ -229,8 +233,18 @@ export class Summary {
  * @param {string} label
  */
 function set(button, shown, label) {
-  if (button.textContent !== label) button.textContent = label;
+  write(button, label);
   button.hidden = !shown;
+}
+
+/**
+ * The same once more would have it laid out anew.
+ *
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 /**
