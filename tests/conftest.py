@@ -143,6 +143,9 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
 
         def start(folder: Path | None = None, **options: Any) -> LiveServer:
             server = stack.enter_context(LiveServer(folder or tmp_path_factory.mktemp("server"), **options))
+            if "command" not in options:
+                # The test is over: in good order, with a connection open, this takes up to ten seconds.
+                stack.callback(server.kill)
             # Captured, so that pytest shows it with a test that failed and with no other.
             stack.callback(lambda: print(f"--- {server.url} printed\n{server.log()}"))
             return server
