@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -52,7 +52,7 @@ class UnfinishedFiles:
 
         ``told``: the fields of :class:`Unfinished` that the client settles. ``refusal``: for what these are.
         """
-        handle = "" if refusal else self._chunks().begin()
+        handle = "" if refusal else self._chunks().begin(told["size"])
         wanted = Unfinished(
             owner=self._owner,
             set=self._set.name,
@@ -121,7 +121,14 @@ class UnfinishedFiles:
     def _store(self, upload: Unfinished, last: Held, sha256: str | None) -> Verdict:
         """The verdict of a whole file: read once, in order, through the same checks and steps as any part."""
         held = self._unfinished.held([upload.id])[upload.id]
-        with contextlib.closing(self._join(upload)) as joined:
+        # It may speak for those that it goes on from as well.
+        others = [one for one in held if not last.start <= one.start < last.end]
+        chunks = sorted([*others, last])
+        try:
+            joined = self._join(upload, chunks)
+        except Damaged:
+            return Verdict("file", upload.filename, rejected=Rejected.because("damaged"))
+        with contextlib.closing(joined):
             part = Part(
                 self._rules,
                 self._site.storage_of(self._set),
@@ -130,9 +137,7 @@ class UnfinishedFiles:
                 staged=joined,
             )
             try:
-                # It may speak for those that it goes on from as well.
-                others = [one for one in held if not last.start <= one.start < last.end]
-                for data in joined.read_through(sorted([*others, last])):
+                for data in joined.read_through(chunks):
                     if not part.screen(data):
                         break
                 part.finish()
@@ -147,9 +152,9 @@ class UnfinishedFiles:
                 return Verdict("file", upload.filename, rejected=rejected)
             return batch.verdicts[0]
 
-    def _join(self, upload: Unfinished) -> JoinedFile:
+    def _join(self, upload: Unfinished, chunks: Sequence[Held]) -> JoinedFile:
         try:
-            return self._chunks().join(upload.handle)
+            return self._chunks().join(upload.handle, chunks)
         except FileNotFoundError:
             self._forget(upload)
             raise Rejected.because("upload_gone") from None
@@ -254,7 +259,10 @@ class ChunkedUploads(UnfinishedFiles):
         incoming.check()
         if upload is None or upload.state != RECEIVING or incoming.late:
             return self._outcome(incoming)
-        held = Held(chunk.start, chunk.end, incoming.mark)
+        try:
+            held = Held(chunk.start, chunk.end, incoming.keep())
+        except FileNotFoundError:
+            return self._outcome(incoming)
         match self._unfinished.take(upload.id, held, sha256):
             case Taken.KEPT | Taken.AGAIN:
                 return None

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, cast
 
 from . import thumbnailer
 
@@ -45,7 +45,7 @@ def decode(file: IO[bytes], form: str, *, pixels: int, edge: int = 0) -> bytes |
     """
     # Nothing of the server's environment: keys and passwords are often there.
     env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-    with _with_descriptor(file) as source:
+    with with_descriptor(file) as source:
         try:
             done = subprocess.run(
                 command(form, edge, pixels), stdin=source, capture_output=True, timeout=PATIENCE, env=env
@@ -68,17 +68,17 @@ def command(form: str, edge: int, pixels: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _with_descriptor(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """``file`` itself where another process can read it, else a copy."""
+def with_descriptor(file: IO[bytes]) -> Iterator[BinaryIO]:
+    """``file`` itself where another process can read it, and this one map it, else a copy."""
     try:
         file.fileno()
     except OSError:
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(file, copy)
             copy.seek(0)
-            yield copy
+            yield cast(BinaryIO, copy)
     else:
-        yield file
+        yield cast(BinaryIO, file)
 
 
 @cache

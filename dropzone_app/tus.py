@@ -33,7 +33,7 @@ EXTENSIONS = "creation,creation-with-upload,checksum,termination,expiration"
 #: Of ``Upload-Checksum``. Of SHA-1 the protocol says that every server must know it.
 CHECKSUMS: dict[str, Callable[[], Any]] = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
-#: What a killed server may lose of a request: so many bytes, and seconds.
+#: What a killed server may lose of a request: so many bytes, and seconds where the storage keeps a few at no cost.
 KEPT_BYTES = 8 << 20
 KEPT_SECONDS = 1.0
 
@@ -235,9 +235,11 @@ class TusUpload(UnfinishedFiles):
         kept, kept_at = offset, time.monotonic()
         digest = CHECKSUMS[checksum.algorithm]() if checksum else None
         screening = Screening(self._rules, self.filename)
-        screening.feed(writer.beginning(min(offset, HEAD)))
+        looking = offset < HEAD
+        if looking:
+            screening.feed(writer.beginning(offset))
         for piece in data:
-            if screening.size < HEAD and not screening.feed(piece):
+            if looking and screening.size < HEAD and not screening.feed(piece):
                 assert screening.rejected
                 return self._refuse(self._upload, screening.rejected)
             if offset + len(piece) > self.size:
@@ -248,18 +250,21 @@ class TusUpload(UnfinishedFiles):
             if digest:
                 digest.update(piece)
             elif offset < self.size and (
-                offset - kept >= KEPT_BYTES or time.monotonic() - kept_at >= KEPT_SECONDS
+                offset - kept >= KEPT_BYTES
+                or (writer.keeps_at_once and time.monotonic() - kept_at >= KEPT_SECONDS)
             ):
-                self._keep(kept, offset, writer.mark)
+                self._keep(kept, offset, writer)
                 kept, kept_at = offset, time.monotonic()
         if checksum and digest and digest.digest() != checksum.digest:
             raise Rejected.because("tus_checksum")
-        return self._keep(kept, offset, writer.mark)
+        return self._keep(kept, offset, writer)
 
-    def _keep(self, start: int, end: int, mark: str) -> Verdict | None:
+    def _keep(self, start: int, end: int, writer: ChunkWriter) -> Verdict | None:
         """Let bytes count; the verdict of the file, where that was all of it."""
         if start == end < self.size:
             return None
+        with self._closed_in_time():
+            mark = writer.keep()
         match self._unfinished.extend(self.id, start, end, mark):
             case Taken.KEPT:
                 self._upload = replace(self._upload, received=end, updated=now())

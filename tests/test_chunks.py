@@ -272,10 +272,10 @@ def test_the_last_chunk_twice_at_once_is_one_record_and_both_are_told(
     committing, go = threading.Event(), threading.Event()
     join = ChunkFolder.join
 
-    def slow(self: ChunkFolder, handle: str) -> Any:
+    def slow(self: ChunkFolder, handle: str, chunks: Any) -> Any:
         committing.set()
         assert go.wait(10)
-        return join(self, handle)
+        return join(self, handle, chunks)
 
     monkeypatch.setattr(ChunkFolder, "join", slow)
     other = Visitor(visitor.app)

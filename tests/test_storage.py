@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract_chunks import ChunksContract
 from contract_storage import StorageContract, content_of, exists, put, staged_with
 from core import forbid_tmpfile, held, visible
 from support import missing
@@ -39,6 +40,12 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 class TestContract(StorageContract):
     pass
+
+
+class TestChunks(ChunksContract):
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> LocalStorage:
+        return LocalStorage(tmp_path / "uploads")
 
 
 # ---- the folder

@@ -111,8 +111,8 @@ def test_an_upload_that_is_being_committed_is_alive(
     join = ChunkFolder.join
     found: list[Any] = []
 
-    def swept_meanwhile(self: ChunkFolder, handle: str) -> Any:
-        joined = join(self, handle)
+    def swept_meanwhile(self: ChunkFolder, handle: str, chunks: Any) -> Any:
+        joined = join(self, handle, chunks)
         make_old(visitor, tmp_path, 1000)
         found.extend(swept(visitor))
         return joined

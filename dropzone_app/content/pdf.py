@@ -84,11 +84,11 @@ class _Doubt(Exception):
 
 
 def is_inert(file: IO[bytes]) -> bool:
-    """Whether all that a viewer can do with this PDF, a file on the disk, is to show it.
+    """Whether all that a viewer can do with this PDF is to show it; one that is not larger lies on the disk.
 
     False too where that is not sure, and for a file of more than 64 MiB.
     """
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     if not 0 < size <= _LARGEST:
         return False
     with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as data:

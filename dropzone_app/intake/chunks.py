@@ -114,11 +114,13 @@ class IncomingChunk:
         self._writer = writer
         self._screening = screening
 
-    @property
-    def mark(self) -> str:
-        """What the storage gave for the bytes."""
+    def keep(self) -> str:
+        """Have the bytes where whoever commits the file will find them; what the storage gave for them.
+
+        FileNotFoundError where the file takes no more chunks.
+        """
         assert self._writer
-        return self._writer.mark
+        return self._writer.keep()
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes. OSError where the disk is full or failing."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..config import MAX_PIXELS, SettingError
+from ..decoder import with_descriptor
 from ..intake import Part
 from ..kinds import kind_of
 from ..storage import Storage
@@ -64,14 +65,14 @@ class Processing:
 
 
 def _strip(part: Part, storage: Storage) -> None:
-    with part.open() as file:
+    with part.open() as opened, with_descriptor(opened) as file:
         found = metadata.strip(file, named_tiff=kind_of(part.extension).media_type == "image/tiff")
         if found is None:
             return
         _replace(part, storage, found.chunks(file))
     if found.orientation == 1:
         return
-    with part.open() as file:
+    with part.open() as opened, with_descriptor(opened) as file:
         upright = metadata.upright(file, found)
     if upright is not None:
         _replace(part, storage, [upright])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
@@ -109,8 +109,8 @@ class Storage(Protocol):
 class Chunks(Protocol):
     """Files that arrive in chunks, each under a handle; what is no longer there is FileNotFoundError."""
 
-    def begin(self) -> str:
-        """Make room for a file; its handle."""
+    def begin(self, size: int) -> str:
+        """Make room for a file that will have ``size`` bytes; its handle."""
 
     def write(self, handle: str, offset: int | None, before: str = "") -> ChunkWriter:
         """Where the bytes of the chunk at ``offset`` go as they arrive; None: they are only looked at.
@@ -118,11 +118,14 @@ class Chunks(Protocol):
         ``before``: the mark of a chunk that ended there, and that it makes one with.
         """
 
-    def join(self, handle: str) -> JoinedFile:
-        """The whole file, to be committed; no chunk is taken any more."""
+    def join(self, handle: str, chunks: Sequence[tuple[int, int, str]]) -> JoinedFile:
+        """The whole file, to be committed; no chunk changes it any more.
+
+        ``chunks``: (start, end, mark) of those that it is made of, in order. Damaged where they are not there.
+        """
 
     def reopen(self, handle: str) -> None:
-        """Take chunks again: the commit has failed."""
+        """Take again the chunk that completed it: the commit has failed."""
 
     def drop(self, handle: str) -> None:
         """Remove what is staged; silent where it is gone."""

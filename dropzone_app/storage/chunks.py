@@ -14,7 +14,7 @@ import re
 import secrets
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .staged import Digest, StagedFile, is_old, leave_free, start_writeback
@@ -34,6 +34,9 @@ class Damaged(Exception):
 
 class ChunkWriter:
     """Takes the bytes of one chunk. ``offset`` None: they are only looked at, since the chunk is there."""
+
+    #: Whether :meth:`keep` costs next to nothing, however few bytes came since the last time.
+    keeps_at_once = True
 
     def __init__(self, path: Path, offset: int | None, before: str = "", *, min_free: int = 0) -> None:
         """FileNotFoundError where the file no longer takes chunks. ``before``: see :meth:`ChunkFolder.write`."""
@@ -62,8 +65,15 @@ class ChunkWriter:
                 self._at += written
                 rest = rest[written:]
 
+    def keep(self) -> str:
+        """Have all that was written where whoever goes on will find it; its mark.
+
+        FileNotFoundError where the file no longer takes chunks.
+        """
+        return self.mark
+
     def beginning(self, size: int) -> bytes:
-        """The first ``size`` bytes of the file."""
+        """The first ``size`` bytes of the file, which this chunk goes on from."""
         return os.pread(self._fd, size, 0)
 
     @property
@@ -134,8 +144,8 @@ class ChunkFolder:
         self._min_free = min_free
         self._digest = digest
 
-    def begin(self) -> str:
-        """Make an empty file; its handle."""
+    def begin(self, size: int) -> str:
+        """Make an empty file; its handle. ``size``: of the whole file, one day."""
         handle = secrets.token_hex(16)
         try:
             self._make(handle)
@@ -155,8 +165,11 @@ class ChunkFolder:
         """
         return ChunkWriter(self._open(handle), offset, before, min_free=self._min_free)
 
-    def join(self, handle: str) -> JoinedFile:
-        """The whole file: from now on nobody can write it. FileNotFoundError where it is gone."""
+    def join(self, handle: str, chunks: Sequence[tuple[int, int, str]]) -> JoinedFile:
+        """The whole file: from now on nobody can write it. FileNotFoundError where it is gone.
+
+        ``chunks``: (start, end, mark) of each, in order; here they lie so already.
+        """
         fd = os.open(self._open(handle), os.O_RDWR | os.O_CLOEXEC)
         try:
             # For a moment only, until those who are just writing have looked up.

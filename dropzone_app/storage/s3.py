@@ -7,11 +7,9 @@ every store refuses a taken key when that is completed, so its key is one that n
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import difflib
 import errno
-import hashlib
 import io
 import os
 import re
@@ -19,6 +17,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -34,16 +33,19 @@ from botocore.exceptions import (
 
 from ..config import SettingError, parse_flag
 from ..naming import numbered
-from .chunks import ChunkFolder
 from .far import FarFile
 from .keys import STAGING, THUMBNAILS, check_id, check_key, is_id
 from .local import LocalStorage
+from .parts import StoredChunks, StoredFile
+from .slices import Slice, md5
 from .staged import StagedFile
 from .together import together
 
 #: Bytes of a part; what has more is put in parts. A store takes 10,000 of them, of 5 MiB at least.
 PART = 16 << 20
 MAX_PARTS = 10_000
+#: Bytes of a part that is a copy of what lies in the store.
+COPIED_PART = 64 << 20
 #: Parts of one file, and files of one batch, that are on their way at once.
 PARTS_AT_ONCE = 4
 FILES_AT_ONCE = 8
@@ -59,7 +61,6 @@ SIGNATURE_LIFETIME = 15 * 60
 _FIRST_READ = 64 << 10
 _LONGEST_READ = 16 << 20
 
-_READ = 1 << 20
 _OPTIONS = ("endpoint_url", "region", "addressing", "presigned", "timeout")
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
 _ABSENT = {"404", "NoSuchKey", "NoSuchUpload"}
@@ -128,7 +129,7 @@ def open_url(
 
     try:
         local = LocalStorage(staging, durable=False, digest=digest, min_free=min_free)
-        return S3Storage(connect, split.netloc, prefix, local=local, presigned=presigned)
+        return S3Storage(connect, split.netloc, prefix, local=local, presigned=presigned, digest=digest)
     except OSError as error:
         raise SettingError(f"UPLOADS_STAGING: {staging} cannot be written: {error.strerror}.") from error
     except SettingError:
@@ -150,8 +151,11 @@ class S3Storage:
         *,
         local: LocalStorage,
         presigned: bool = False,
+        digest: bool = True,
     ) -> None:
         """``connect`` makes a boto3 client, files are staged in ``local``; ``presigned``: :meth:`url` gives URLs."""
+        #: Files that arrive in chunks: in the store, where every node finds them.
+        self.chunks = StoredChunks(self, part=PART, most=MAX_PARTS, digest=digest)
         self.bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._local = local
@@ -171,13 +175,12 @@ class S3Storage:
     def thumbnails(self) -> S3Thumbnails:
         return S3Thumbnails(self)
 
-    @property
-    def chunks(self) -> ChunkFolder:
-        """Files that arrive in chunks: in the staging folder of this machine."""
-        return self._local.chunks
-
     def stage(self) -> StagedFile:
         return self._local.stage()
+
+    def buffer(self) -> StagedFile:
+        """Where bytes wait on this machine of which nobody asks for the digest."""
+        return self._local.buffer()
 
     def check_room(self, size: int) -> None:
         """On this machine, where files are staged."""
@@ -200,7 +203,7 @@ class S3Storage:
         return key
 
     def _put(self, staged: StagedFile, name: str) -> None:
-        content = _Slice(staged, 0, staged.size)
+        content = Slice(staged, 0, staged.size)
         self._lost.begin()
         try:
             self.ask(
@@ -224,19 +227,21 @@ class S3Storage:
         if self._mark_at(name) is not None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         id = self.ask("create_multipart_upload", name, Metadata={"mark": staged.mark})["UploadId"]
-        length = max(PART, -(-staged.size // MAX_PARTS))
+        there = isinstance(staged, StoredFile)
+        length = max(COPIED_PART if there else PART, -(-staged.size // MAX_PARTS))
         starts = range(0, staged.size, length)
 
         def put(number: int) -> dict[str, Any]:
-            content = _Slice(staged, starts[number], min(length, staged.size - starts[number]))
-            etag = self.ask(
-                "upload_part",
-                name,
-                UploadId=id,
-                PartNumber=number + 1,
-                Body=content,
-                ContentMD5=content.md5(),
-            )["ETag"]
+            start, part = starts[number], {"UploadId": id, "PartNumber": number + 1}
+            size = min(length, staged.size - start)
+            if isinstance(staged, StoredFile):
+                source = {"Bucket": self.bucket, "Key": staged.name}
+                which = f"bytes={start}-{start + size - 1}"
+                copied = self.ask("upload_part_copy", name, CopySource=source, CopySourceRange=which, **part)
+                etag = copied["CopyPartResult"]["ETag"]
+            else:
+                content = Slice(staged, start, size)
+                etag = self.ask("upload_part", name, Body=content, ContentMD5=content.md5(), **part)["ETag"]
             return {"PartNumber": number + 1, "ETag": etag}
 
         try:
@@ -266,7 +271,7 @@ class S3Storage:
         """A store answers when it has the bytes for good."""
 
     def open(self, key: str) -> BinaryIO:
-        return io.BufferedReader(_S3File(self, self.name_of(key)), _FIRST_READ)
+        return self.open_name(self.name_of(key))
 
     def delete(self, key: str, mark: str | None = None) -> None:
         name = self.name_of(key)
@@ -289,13 +294,10 @@ class S3Storage:
 
     def _abort_uploads(self, name: str) -> None:
         """Abort what was begun under a key that a reservation of ours has for itself."""
-        pages = self.client.get_paginator("list_multipart_uploads")
-        with failures():
-            for page in pages.paginate(Bucket=self.bucket, Prefix=name):
-                for upload in page.get("Uploads", ()):
-                    if upload["Key"] == name:
-                        with contextlib.suppress(FileNotFoundError):
-                            self.ask("abort_multipart_upload", name, UploadId=upload["UploadId"])
+        for upload in self.pages("list_multipart_uploads", "Uploads", Prefix=name):
+            if upload["Key"] == name:
+                with contextlib.suppress(FileNotFoundError):
+                    self.ask("abort_multipart_upload", name, UploadId=upload["UploadId"])
 
     def _mark_at(self, name: str) -> str | None:
         """The mark of what lies there, "" where it has none; None where nothing does."""
@@ -320,7 +322,7 @@ class S3Storage:
 
     def check(self) -> None:
         self._local.check()
-        probe = f"{self._prefix}{STAGING}/check"
+        probe = self.name_in_staging("check")
         # Once it is there each one is refused. A store that takes a second one would let one file replace another.
         for _ in range(2):
             try:
@@ -365,12 +367,29 @@ class S3Storage:
         """What the thumbnail of ``id`` is called in the bucket, or the beginning of all of them."""
         return f"{self._prefix}{THUMBNAILS}/{id}"
 
+    def name_in_staging(self, name: str) -> str:
+        """What is called ``name`` among what is on its way, or with "" the beginning of all of that."""
+        return f"{self._prefix}{STAGING}/{name}"
+
+    def open_name(self, name: str) -> BinaryIO:
+        """The bytes of what is called so in the bucket. FileNotFoundError when absent."""
+        return io.BufferedReader(_S3File(self, name), _FIRST_READ)
+
     def listed(self, prefix: str) -> Iterator[tuple[str, int]]:
         """(name, bytes) of all in the bucket whose name begins so."""
-        pages = self.client.get_paginator("list_objects_v2")
+        return ((name, size) for name, size, _ in self.listed_since(prefix))
+
+    def listed_since(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
+        """:meth:`listed` with when each was put."""
+        for entry in self.pages("list_objects_v2", "Contents", Prefix=prefix):
+            yield entry["Key"], entry["Size"], entry["LastModified"]
+
+    def pages(self, operation: str, what: str, **more: Any) -> Iterator[dict[str, Any]]:
+        """All that the store lists, a page after the other."""
+        pages = self.client.get_paginator(operation).paginate(Bucket=self.bucket, **more)
         with failures():
-            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
-                yield from ((entry["Key"], entry["Size"]) for entry in page.get("Contents", ()))
+            for page in pages:
+                yield from page.get(what, ())
 
     def ask(self, operation: str, name: str, **more: Any) -> Any:
         """The store's answer; what it refuses or does not answer is an OSError."""
@@ -408,7 +427,7 @@ class S3Thumbnails:
             return content
 
     def put(self, id: str, content: bytes) -> None:
-        self._storage.ask("put_object", self._name(id), Body=content, ContentMD5=_md5([content]))
+        self._storage.ask("put_object", self._name(id), Body=content, ContentMD5=md5([content]))
 
     def delete(self, id: str) -> None:
         self._storage.ask("delete_object", self._name(id))
@@ -500,34 +519,6 @@ class _S3File(FarFile):
         super().close()
 
 
-class _Slice:
-    """Some of the bytes of a staged file, to be sent: read in any thread, and again where a request is repeated."""
-
-    def __init__(self, staged: StagedFile, start: int, length: int) -> None:
-        self._fd = staged.fileno()
-        self._start, self._length = start, length
-        self._at = 0
-
-    def md5(self) -> str:
-        """Their Content-MD5."""
-        digest = _md5(iter(lambda: self.read(_READ), b""))
-        self.seek(0)
-        return digest
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        left = self._length - self._at
-        data = os.pread(self._fd, left if size < 0 else min(size, left), self._start + self._at)
-        self._at += len(data)
-        return data
-
-
 class Unanswered(OSError):
     """The store did not answer in time, or not to the end."""
 
@@ -546,10 +537,3 @@ def failures() -> Iterator[None]:
         raise OSError(_ERRNO.get(code, errno.EIO), f"{error.operation_name}: {code}") from error
     except BotoCoreError as error:
         raise Unanswered(errno.EHOSTUNREACH, type(error).__name__) from error
-
-
-def _md5(pieces: Iterable[bytes]) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    for piece in pieces:
-        digest.update(piece)
-    return base64.b64encode(digest.digest()).decode()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract_chunks import ChunksContract
 from contract_storage import StorageContract, content_of, exists, put, staged_with
 from engines.rgw import BUCKET, RADOSGateway
 
@@ -41,6 +42,10 @@ def impatient(opened: Open) -> S3Storage:
 
 
 class TestContract(StorageContract):
+    pass
+
+
+class TestChunks(ChunksContract):
     pass
 
 
