@@ -56,7 +56,7 @@ def _warning(says: str, mend: str) -> Finding:
 def examine(site: Site, secret_key: str | bytes, url: str | None = None) -> Iterator[Finding]:
     """Look at everything, one after the other; ``url``: where people reach the server, to ask what is on the way."""
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
-        ("secret key", lambda: _secret_key(secret_key)),
+        ("secret key", lambda: _secret_key(site, secret_key)),
         ("limits", lambda: _limits(site)),
         ("database", lambda: _database(site)),
     ]
@@ -69,12 +69,18 @@ def examine(site: Site, secret_key: str | bytes, url: str | None = None) -> Iter
         yield from found or [Finding(OK, check, "nothing is wrong with it.")]
 
 
-def _secret_key(key: str | bytes) -> Iterator[Finding]:
+def _secret_key(site: Site, key: str | bytes) -> Iterator[Finding]:
     said = (key if isinstance(key, str) else key.decode("latin-1")).lower()
     if len(said) < _KEY or len(set(said)) < _KEY // 2 or any(word in said for word in _EXAMPLES):
         yield _problem(
             "SECRET_KEY can be guessed, and with it anybody's session made.",
             "Set it to what `python -c 'import secrets; print(secrets.token_hex(32))'` prints.",
+        )
+    kept = Path("instance", "secret_key")
+    if not site.settings.database.startswith("sqlite") and kept.is_file() and kept.read_text() == key:
+        yield _warning(
+            "SECRET_KEY is not set, and this machine made one of its own: another one refuses its sessions and tokens.",
+            "Set SECRET_KEY to the same on all machines that serve; one alone may keep its own.",
         )
 
 

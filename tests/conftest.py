@@ -38,6 +38,7 @@ CHROMIUM_FLAGS = [
 #: What is in the names of tests that use a real server which a whole run shares.
 SERVERS = {
     "engines/test_s3": "rgw",
+    "engines/test_nodes": "rgw",
     "test_example_profile_image": "rgw",
     "engines/test_postgresql": "postgresql",
     "PostgreSQL": "postgresql",

@@ -161,12 +161,12 @@ class Fleet:
 def nginx(
     folder: Path,
     app: LiveServer,
-    *,
+    *others: LiveServer,
     buffering: bool = False,
     files: Path | None = None,
     worker: str | None = None,
 ) -> LiveServer:
-    """nginx in front of a server, configured as people are told to, but for ports and a handier limit.
+    """nginx in front of a server, or of several in turn, configured as people are told to, but for ports and a limit.
 
     `files`: where it takes the files to be that it sends itself, where that is not the app's own folder; `worker`: the
     user that its workers are, in place of ours, where we are root.
@@ -176,13 +176,16 @@ def nginx(
     site = (DEPLOY / "nginx.conf").read_text()
     for told, here in (
         ("listen 127.0.0.1:80;", f"listen 127.0.0.1:{proxy.port};"),
-        ("proxy_pass http://127.0.0.1:5000;", f"proxy_pass {app.url};"),
+        ("proxy_pass http://127.0.0.1:5000;", f"proxy_pass {'http://nodes' if others else app.url};"),
         ("alias /var/lib/dropzone_app/uploads/;", f"alias {files or app.folder / 'uploads'}/;"),
         ("client_max_body_size 6g;", f"client_max_body_size {NGINX_LIMIT};"),
         ("proxy_request_buffering off;", f"proxy_request_buffering {'on' if buffering else 'off'};"),
     ):
         assert site.count(told) == 1, told
         site = site.replace(told, here)
+    if others:
+        nodes = " ".join(f"server 127.0.0.1:{server.port} fail_timeout=1s;" for server in (app, *others))
+        site = f"upstream nodes {{ {nodes} }}\nadd_header X-Node $upstream_addr always;\n{site}"
     # Only root can become somebody else, who could then not enter this folder.
     user = f"user {worker or getpass.getuser()};" if os.geteuid() == 0 else ""
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
