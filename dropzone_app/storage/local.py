@@ -83,7 +83,8 @@ class LocalStorage:
             return self._staged()
 
     def buffer(self) -> StagedFile:
-        """Where bytes wait of which nobody asks for the digest."""
+        """Where bytes wait of which nobody asks for the digest, and which are lost with nothing but their request."""
+        self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
         return StagedFile(self._staging, digest=False, min_free=self._min_free)
 
     def _staged(self) -> StagedFile:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import secrets
 import time
@@ -191,12 +192,16 @@ class StoredChunks:
 
     def _content(self, name: str, size: int) -> Iterator[bytes]:
         """All bytes of a short piece."""
-        with contextlib.closing(self._storage.open_name(name)) as file:
-            while data := file.read(_READ):
-                size -= len(data)
-                yield data
+        try:
+            with contextlib.closing(self._storage.open_name(name)) as file:
+                while data := file.read(_READ):
+                    size -= len(data)
+                    yield data
+        except FileNotFoundError:
+            # Others have gone on from it since, or dropped the file: who looks again is told which.
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from None
         if size:
-            raise Damaged
+            raise OSError(errno.EIO, "the store has another piece than was put")
 
     def _uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
         return self._storage.pages("list_multipart_uploads", "Uploads", Prefix=prefix)

@@ -53,7 +53,8 @@ class Nodes:
         command = [sys.executable, "-m", "flask", "--app", "dropzone_app", "uploads", *arguments]
         env = {name: value for name, value in {**os.environ, **self.env}.items() if name != without}
         done = subprocess.run(command, cwd=node.folder, env=env, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
+        # The doctor may find something to mend about the machine of the tests.
+        assert done.returncode == 0 or "doctor" in arguments, done.stderr
         return done.stdout
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -161,7 +162,8 @@ def test_what_one_node_stores_the_other_lists_tells_reads_and_deletes(nodes: Nod
 
 def test_a_node_with_a_secret_key_of_its_own_is_told_that_others_refuse_its_sessions(nodes: Nodes) -> None:
     sentence = "another one refuses its sessions"
-    assert sentence not in nodes.run(nodes.first, "doctor")
+    told = nodes.run(nodes.first, "doctor")
+    assert "secret key" in told and sentence not in told
     assert sentence in nodes.run(nodes.first, "doctor", without="FLASK_SECRET_KEY")
 
 

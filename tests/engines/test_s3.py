@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract_chunks import ChunksContract
+from contract_chunks import ChunksContract, write
 from contract_storage import StorageContract, content_of, exists, put, staged_with
 from engines.rgw import BUCKET, RADOSGateway
 
@@ -47,6 +47,35 @@ class TestContract(StorageContract):
 
 class TestChunks(ChunksContract):
     pass
+
+
+def test_a_staging_folder_that_somebody_removed_is_not_taken_for_a_lost_file(
+    storage: S3Storage, tmp_path: Path
+) -> None:
+    handle = storage.chunks.begin(10)
+    (tmp_path / ".staging").rmdir()
+    assert write(storage.chunks, handle, 0, b"0123456789")[:2] == (0, 10)
+
+
+def test_who_goes_on_too_late_from_a_piece_is_not_told_that_the_file_is_gone(
+    storage: S3Storage, rgw: RADOSGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = storage.chunks.begin(10)
+    *_, mark = write(storage.chunks, handle, 0, b"01234")
+    pieces = storage.chunks._pieces
+
+    def gone_meanwhile(handle: str) -> list[tuple[int, str, int]]:
+        found = list(pieces(handle))
+        for name in lying(rgw, storage):
+            rgw.client.delete_object(
+                Bucket=BUCKET, Key=storage.name_in_staging(name.removeprefix(".staging/"))
+            )
+        return found
+
+    monkeypatch.setattr(storage.chunks, "_pieces", gone_meanwhile)
+    with pytest.raises(OSError, match=r".") as caught:
+        storage.chunks.write(handle, 5, mark)
+    assert caught.value.errno == errno.ESTALE
 
 
 def lying(rgw: RADOSGateway, storage: S3Storage) -> dict[str, int]:
