@@ -92,6 +92,11 @@ def parse_count(setting: str, value: object) -> int:
     return int(str(value))
 
 
+def parse_rate(setting: str, value: object) -> Size | None:
+    """Bytes a second, None for 0 or "none"; SettingError names ``setting``."""
+    return None if str(value).strip().lower() in {"0", "none"} else parse_size(setting, value)
+
+
 def parse_extensions(setting: str, value: object) -> tuple[str, ...]:
     """Extensions in lower case without the dot, from ``"png, jpg"`` or any iterable of them."""
     words = re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
@@ -188,6 +193,8 @@ class Settings:
     quota_files: int | None
     #: Bytes of the disk where files are received that are left free.
     min_free: Size | None
+    #: Bytes a second that have to come of a body; None: a client may take its time.
+    min_rate: Size | None
     #: What people show to use the standalone server; None: anybody may.
     access_code: str | None
     #: Below which path a proxy sends the files of ``storage`` itself (nginx: X-Accel-Redirect); None: the app does.
@@ -231,6 +238,7 @@ class Settings:
             quota=_given("UPLOADS_QUOTA", config, parse_size),
             quota_files=_given("UPLOADS_QUOTA_FILES", config, parse_count),
             min_free=_given("UPLOADS_MIN_FREE", config, parse_size),
+            min_rate=_given("UPLOADS_MIN_RATE", config, parse_rate),
             access_code=_given("UPLOADS_ACCESS_CODE", config, parse_code),
             x_accel=x_accel,
             request_id=_given("UPLOADS_REQUEST_ID", config, parse_header),
@@ -336,6 +344,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_QUOTA": None,
     "UPLOADS_QUOTA_FILES": None,
     "UPLOADS_MIN_FREE": None,
+    "UPLOADS_MIN_RATE": 1000,
     "UPLOADS_ACCESS_CODE": None,
     "UPLOADS_X_ACCEL": None,
     "UPLOADS_LANGUAGES": "en,zh",

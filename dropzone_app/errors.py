@@ -254,6 +254,11 @@ MESSAGES: dict[str, Message] = {
     "forbidden": Message(403, "You may not do this here."),
     "not_found": Message(404, "There is nothing at this address."),
     "method": Message(405, "This address does not take {method} requests."),
+    "too_slow": Message(
+        408,
+        "The upload came too slowly, less than {rate} a second; look at the connection, and send what is missing "
+        "again.",
+    ),
     "length_required": Message(411, "The upload must say its length; send it with Content-Length."),
     "changed": Message(412, "The file is another one than you asked for; ask for it anew."),
     "range": Message(416, "The file does not have the range of bytes that was asked for."),

@@ -33,6 +33,7 @@ from ..naming import shown
 from ..storage import Storage
 from . import OtherFile, Part
 from .chunks import IncomingChunk, is_chunk
+from .patience import Patience, TooSlow
 
 # One read of the input. gunicorn copies its whole read-ahead on every read, so that small ones are dear.
 _CHUNK = 1 << 20
@@ -43,10 +44,21 @@ DRAIN_SECONDS = 30.0
 
 
 class Body:
-    """A request's body: what was read of it, and what is left. ``stream``: in place of the server's own."""
+    """A request's body: what was read of it, and what is left. ``stream``: in place of the server's own.
 
-    def __init__(self, environ: dict[str, Any], stream: IO[bytes] | None = None) -> None:
-        self._read: Callable[[int], bytes] = (stream or environ["wsgi.input"]).read
+    ``min_rate``: bytes a second that have to come; None: the client may take its time.
+    """
+
+    def __init__(
+        self, environ: dict[str, Any], stream: IO[bytes] | None = None, min_rate: Size | None = None
+    ) -> None:
+        source = stream or environ["wsgi.input"]
+        self._read: Callable[[int], bytes] = source.read
+        self._min_rate = min_rate
+        # What is in memory is there.
+        if min_rate and not isinstance(source, BytesIO):
+            connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+            self._read = Patience(source.read, min_rate, connection).read
         length = environ.get("CONTENT_LENGTH") or ""
         #: Bytes left to read; None where only the stream knows the end (chunked).
         self.left: int | None = int(length) if length.isascii() and length.isdigit() else 0
@@ -62,7 +74,8 @@ class Body:
         if body is None:
             # Once touched, Werkzeug's own stream alone knows where the body ends.
             touched = request._get_stream_for_parsing() if "stream" in request.__dict__ else None
-            body = request.environ["dropzone_app.body"] = Body(request.environ, touched)
+            min_rate = current_app.extensions["uploads"].settings.min_rate if current_app else None
+            body = request.environ["dropzone_app.body"] = Body(request.environ, touched, min_rate)
             body.shared = touched is not None and touched is request.stream
         return cast(Body, body)
 
@@ -72,13 +85,16 @@ class Body:
         return "dropzone_app.body" in request.environ
 
     def read(self, size: int = _CHUNK) -> bytes:
-        """The next bytes; b"" at the end, and when the client went away."""
+        """The next bytes; b"" at the end, and when the client went away. Rejected when it is too slow: that was all."""
         if self.left is not None:
             size = min(size, self.left)
         try:
             data = self._read(size) if size else b""
         except (OSError, ClientDisconnected):
             data = b""
+        except TooSlow:
+            self.left = 0
+            raise Rejected.because("too_slow", rate=self._min_rate) from None
         if not data:
             self.left = 0
         elif self.left is not None:
@@ -88,7 +104,7 @@ class Body:
     def drain(self) -> None:
         """Read and forget what is left, within :data:`DRAIN_BYTES` and :data:`DRAIN_SECONDS`."""
         budget, deadline = DRAIN_BYTES, time.monotonic() + DRAIN_SECONDS
-        with contextlib.suppress(RequestEntityTooLarge):
+        with contextlib.suppress(RequestEntityTooLarge, Rejected):
             while self.left != 0 and budget > 0 and time.monotonic() < deadline:
                 budget -= len(self.read())
 

@@ -132,12 +132,17 @@ def _take(upload: TusUpload, offset: int) -> bool:
     """Take the body's bytes; whether it came whole. Rejected where the file is."""
     body, announced = Body.of(request), request.content_length or 0
     received = 0
+    slow: Rejected | None = None
 
     def pieces() -> Iterator[bytes]:
-        nonlocal received
-        while data := body.read():
-            received += len(data)
-            yield data
+        nonlocal received, slow
+        try:
+            while data := body.read():
+                received += len(data)
+                yield data
+        except Rejected as rejected:
+            # What came counts all the same.
+            slow = rejected
 
     checksum = request.headers.get("Upload-Checksum")
     verdict = upload.append(
@@ -148,6 +153,8 @@ def _take(upload: TusUpload, offset: int) -> bool:
         tell_verdicts(upload.upload_set, [verdict])
         if verdict.rejected:
             raise verdict.rejected
+    if slow:
+        raise slow
     return received >= announced
 
 

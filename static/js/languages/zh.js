@@ -233,6 +233,7 @@ export default {
     "forbidden": "您不能在此处这样做。",
     "not_found": "此地址没有内容。",
     "method": "此地址不接受 {method} 请求。",
+    "too_slow": "上传速度太慢，每秒不足 {rate}；请检查网络连接，然后重新发送缺少的部分。",
     "length_required": "上传必须说明长度；请带上 Content-Length 发送。",
     "changed": "文件已不是您所请求的那一个；请重新请求。",
     "range": "文件没有所请求的字节范围。",
