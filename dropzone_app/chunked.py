@@ -86,7 +86,7 @@ class UnfinishedFiles:
     @staticmethod
     def cancel(site: Site, owner: str, uuid: str) -> Unfinished | None:
         """Forget what has arrived of the owner's upload, and take no more under its uuid until the sweep forgets that
-        too; None where there is none. Rejected while it is committed."""
+        too; None where nothing has. Rejected while it is committed."""
         refusal = Rejected.because("upload_cancelled").dumps()
         upload = site.records.unfinished.cancel(owner, uuid, refusal)
         if upload and upload.state == COMMITTING:
@@ -252,7 +252,7 @@ class ChunkedUploads(UnfinishedFiles):
         upload, chunk = incoming.upload, incoming.chunk
         if incoming.rejected and upload:
             return self._refuse(upload, incoming.rejected)
-        if upload and upload.state == REFUSED:
+        if upload and upload.refused:
             verdict = _recorded(incoming.name, upload)
             verdict.repeated = not incoming.first
             return verdict
@@ -329,7 +329,7 @@ class ChunkedUploads(UnfinishedFiles):
                 if not record.came_as(chunk.size, None):
                     raise Rejected.because("uuid_taken")
                 return Verdict(incoming.name, record.filename, record=record, repeated=True)
-            if upload and upload.state == REFUSED:
+            if upload and upload.refused:
                 return _recorded(incoming.name, upload)
             if upload and upload.state == STORED and (record := self._same_bytes(upload)):
                 return Verdict(incoming.name, upload.filename, record=record, repeated=True)

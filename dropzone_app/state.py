@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .checks import check_announced
 from .errors import Rejected
 from .naming import display_name, shown
-from .records import REFUSED, STORED, Held, Record, Unfinished
+from .records import STORED, Held, Record, Unfinished
 from .uploads import Site, UploadSet
 
 
@@ -50,7 +50,7 @@ def of_record(record: Record) -> State:
 
 def of_upload(upload: Unfinished, held: Sequence[Held]) -> State:
     """The state of a file that arrives in chunks."""
-    if upload.state == REFUSED and upload.refusal:
+    if upload.refused and upload.refusal:
         return State("refused", upload.size, rejected=Rejected.loads(upload.refusal))
     ranges: list[tuple[int, int]] = []
     for start, end, _ in held:

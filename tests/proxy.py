@@ -1,7 +1,9 @@
 """A small proxy before a real server that does to requests what networks and proxies do: cut, lose, delay, refuse."""
 
 import contextlib
+import copy
 import http.client
+import io
 import re
 import socket
 import struct
@@ -22,7 +24,7 @@ _BLOCK = 64 * 1024
 class Rule:
     """What happens to the next `times` requests that fit by method, path and length; how many it met is in `met`."""
 
-    act: Callable[["_Handler"], None]
+    act: Callable[["Handler"], None]
     method: str
     path: str
     times: float
@@ -56,7 +58,7 @@ class Proxy:
         self._rules: list[Rule] = []
         self.lock = threading.Lock()
         version = "HTTP/1.1" if keep_alive else "HTTP/1.0"
-        handler = type("Handler", (_Handler,), {"proxy": self, "protocol_version": version})
+        handler = type("Bound", (Handler,), {"proxy": self, "protocol_version": version})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         # Else the system takes in megabytes that nobody has read, and a slow line is quick.
@@ -80,16 +82,16 @@ class Proxy:
     ) -> Rule:
         """Read the request to its end and answer it here."""
 
-        def act(handler: _Handler) -> None:
+        def act(handler: Handler) -> None:
             handler.drain()
             handler.reply(status, {"Content-Type": kind, **(headers or {})}, body.encode())
 
-        return self._add(act, **which)
+        return self.rule(act, **which)
 
     def larger_than(self, limit: int) -> Rule:
         """Refuse bodies over `limit` bytes for good, as nginx does: 413 with a page of HTML."""
 
-        def act(handler: _Handler) -> None:
+        def act(handler: Handler) -> None:
             if handler.length <= limit:
                 handler.forward()
                 return
@@ -97,38 +99,38 @@ class Proxy:
             page = b"<html><h1>413 Request Entity Too Large</h1></html>"
             handler.reply(413, {"Content-Type": "text/html"}, page)
 
-        return self._add(act, times=float("inf"))
+        return self.rule(act, times=float("inf"))
 
     def cut(self, after: int = 0, **which: Any) -> Rule:
         """Reset the connection when so many bytes of the body have come."""
 
-        def act(handler: _Handler) -> None:
+        def act(handler: Handler) -> None:
             handler.drain(after)
             handler.reset()
 
-        return self._add(act, **which)
+        return self.rule(act, **which)
 
     def alter(self, **which: Any) -> Rule:
         """Forward the request with one bit of its file turned over."""
 
-        def act(handler: _Handler) -> None:
+        def act(handler: Handler) -> None:
             handler.altered = True
             handler.forward()
 
-        return self._add(act, **which)
+        return self.rule(act, **which)
 
     def break_off(self, after: int, then: Callable[[str], object] = str, **which: Any) -> Rule:
         """Hand on so many bytes of the body, then lose both connections: the client's when `then(path)` is done."""
 
-        def act(handler: _Handler) -> None:
-            handler.stop = after, _BrokenOff
-            with contextlib.suppress(_BrokenOff):
+        def act(handler: Handler) -> None:
+            handler.stop = after, BrokenOff
+            with contextlib.suppress(BrokenOff):
                 handler.forward()
             if handler.stop is None:
                 then(handler.path)
                 handler.reset()
 
-        return self._add(act, **which)
+        return self.rule(act, **which)
 
     def stall(self, after: int, until: threading.Event, bytes_per_second: int, **which: Any) -> Rule:
         """Hand on so many bytes of the body at this pace, and the rest when `until` is set."""
@@ -137,58 +139,60 @@ class Proxy:
             until.wait(60)
             return None
 
-        def act(handler: _Handler) -> None:
+        def act(handler: Handler) -> None:
             handler.pace = bytes_per_second
             handler.stop = after, wait
             handler.forward()
 
-        return self._add(act, **which)
+        return self.rule(act, **which)
 
-    def lose(self, **which: Any) -> Rule:
-        """Let the server do all it was asked for, and reset the connection instead of giving its answer."""
+    def lose(self, until: threading.Event | None = None, **which: Any) -> Rule:
+        """Let the server do all it was asked for, and reset the connection in place of its answer, when `until` is set."""
 
-        def act(handler: _Handler) -> None:
+        def act(handler: Handler) -> None:
             handler.ask()
+            if until:
+                until.wait(60)
             handler.reset()
 
-        return self._add(act, **which)
+        return self.rule(act, **which)
 
     def hold(self, until: threading.Event, **which: Any) -> Rule:
         """Forward the request, and give the answer when `until` is set."""
 
-        def act(handler: _Handler) -> None:
+        def act(handler: Handler) -> None:
             answer = handler.ask()
             until.wait(60)
             handler.reply(*answer)
 
-        return self._add(act, **which)
+        return self.rule(act, **which)
 
     def block(self, until: threading.Event, **which: Any) -> Rule:
         """Take nothing of the request, and reset its connection when `until` is set."""
 
-        def act(handler: _Handler) -> None:
+        def act(handler: Handler) -> None:
             until.wait(60)
             handler.reset()
 
-        return self._add(act, **which)
+        return self.rule(act, **which)
 
     def slow(self, bytes_per_second: int, **which: Any) -> Rule:
         """Take the body at this pace."""
 
-        def act(handler: _Handler) -> None:
+        def act(handler: Handler) -> None:
             handler.pace = bytes_per_second
             handler.forward()
 
-        return self._add(act, **which)
+        return self.rule(act, **which)
 
     def clear(self) -> None:
         """Let everything through from now on."""
         with self.lock:
             self._rules.clear()
 
-    def _add(
+    def rule(
         self,
-        act: Callable[["_Handler"], None],
+        act: Callable[["Handler"], None],
         *,
         method: str = "POST",
         path: str = UPLOADS,
@@ -218,11 +222,13 @@ class Proxy:
         self._server.server_close()
 
 
-class _BrokenOff(Exception):
+class BrokenOff(Exception):
     """The rest of a request is not handed on."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """One request, for what a rule does to it."""
+
     proxy: Proxy
     pace: int | None = None
     altered = False
@@ -254,6 +260,17 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.length if size is None else min(size, self.length)
         while self.length - self.left < wanted and self.read(min(_BLOCK, wanted)):
             pass
+
+    def body(self) -> bytes | None:
+        """All of it; None where the client did not send all of it."""
+        data = b"".join(iter(lambda: self.read(_BLOCK), b""))
+        return None if self.left else data
+
+    def with_body(self, data: bytes) -> Self:
+        """The same request with a body that has come already."""
+        other = copy.copy(self)
+        other.rfile, other.left = io.BytesIO(data), len(data)
+        return other
 
     def ask(self) -> tuple[int, Mapping[str, str], bytes]:
         """The server's answer to this request; 502 where it is not there."""

@@ -145,8 +145,8 @@ class Chunks(RuleBasedStateMachine):
     @rule(owner=owners, uuid=uuids, worker=workers)
     def cancel(self, owner: str, uuid: str, worker: int) -> None:
         model = self.model(owner, uuid)
-        found = ChunkedUploads.cancel(site_of(self.apps[worker]), owner, uuid)
-        if found and not model.stored:
+        ChunkedUploads.cancel(site_of(self.apps[worker]), owner, uuid)
+        if not model.stored:
             # And stays so, whatever comes late.
             text = Rejected.because("upload_cancelled").text
             self.models[owner, uuid] = Model(lied=True, refused=text)

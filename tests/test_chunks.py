@@ -545,9 +545,9 @@ def test_another_owners_uuid_is_as_if_unknown(visitor: Visitor, tmp_path: Path) 
     theirs = PNG + theirs
     assert send(visitor, BYTES, 0).status_code == 202
     assert stranger.get("/uploads/u").status_code == 404
-    assert stranger.delete("/uploads/u").status_code == 404
     assert stranger.get("/uploads").get_json() == {"uploads": {}}
     assert send_all(stranger, theirs).status_code == 201
+    assert Visitor(visitor.app).delete("/uploads/u").status_code == 404
     for index in range(1, count_of(BYTES)):
         answer = send(visitor, BYTES, index)
     assert answer.status_code == 201
@@ -774,6 +774,35 @@ def test_a_cancelled_upload_is_gone_and_no_late_chunk_begins_it_anew(
     # Another owner's is nobody's business, and this one has others.
     assert send(Visitor(visitor.app), BYTES, 0).status_code == 202
     assert send_all(visitor, BYTES, uuid="v").status_code == 201
+
+
+def test_what_was_cancelled_before_it_came_does_not_begin(visitor: Visitor, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert_refused(visitor.delete("/uploads/u"), 404)
+        assert_refused(send(visitor, BYTES, 0), 410)
+        assert_refused(visitor.upload(("uuid[0]", "u"), ("file[0]", "a.png", BYTES)), 410)
+    answer = visitor.upload(
+        ("uuid[0]", "v"), ("uuid[1]", "u"), ("file[0]", "a.png", BYTES), ("file[1]", "a.png", BYTES)
+    )
+    assert (answer.status_code, answer.headers["Upload-Codes"]) == (410, "upload_cancelled=(1)")
+    assert [file["uuid"] for file in visitor.files()] == ["v"]
+    assert visitor.get("/uploads").get_json() == {"uploads": {}}
+    assert visitor.delete("/uploads/v").status_code == 204
+    assert_only(tmp_path)
+    assert_refused(send(visitor, BYTES, 0, uuid="v"), 410)
+    assert_refused(visitor.delete("/uploads/no%00uuid"), 404)
+    assert send_all(Visitor(visitor.app), BYTES).status_code == 201
+
+
+def test_so_many_uploads_of_one_owner_are_remembered_as_cancelled_and_no_more(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dropzone_app.records.unfinished._MOST_CANCELLED", 2)
+    for uuid in "abc":
+        assert visitor.delete(f"/uploads/{uuid}").status_code == 404
+    assert [send(visitor, BYTES, 0, uuid=uuid).status_code for uuid in "abc"] == [410, 410, 202]
+    assert visitor.delete("/uploads/c").status_code == 204
+    assert send(visitor, BYTES, 0, uuid="c").status_code == 410
 
 
 def test_a_cancelled_upload_is_forgotten_in_time(visitor: Visitor) -> None:

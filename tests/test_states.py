@@ -179,17 +179,20 @@ def test_a_file_that_is_being_committed_is_told_as_arrived_and_cannot_be_cancell
     assert_refused(visitor.delete("/uploads/mine"), 409)
 
 
-def test_to_cancel_what_is_stored_deletes_it_and_its_uuid_is_new_again(
-    visitor: Visitor, tmp_path: Path
-) -> None:
+def test_to_cancel_what_is_stored_deletes_it_for_good(visitor: Visitor, tmp_path: Path) -> None:
     [file] = visitor.store(("uuid[0]", "mine"), ("file[0]", "a.png", PNG))
     assert visitor.delete("/uploads/mine").status_code == 204
     assert not (tmp_path / "uploads" / file["key"]).exists()
-    assert_refused(visitor.get("/uploads/mine"), 404)
     assert_refused(visitor.delete("/uploads/mine"), 404)
-    assert check(visitor, {"uuid": "mine", "filename": "a.png", "size": 1}) == [{"state": "new"}]
-    [again] = visitor.store(("uuid[0]", "mine"), ("file[0]", "a.png", PNG))
-    assert again["id"] != file["id"]
+    # Whoever has held the request back on its way hands it on in vain.
+    assert visitor.get("/uploads/mine").get_json()["code"] == "upload_cancelled"
+    [told] = check(visitor, {"uuid": "mine", "filename": "a.png", "size": 1})
+    assert (told["state"], told["code"]) == ("refused", "upload_cancelled")
+    assert_refused(visitor.upload(("uuid[0]", "mine"), ("file[0]", "a.png", PNG)), 410)
+    [again] = visitor.store(("uuid[0]", "another"), ("file[0]", "a.png", PNG))
+    assert visitor.delete(f"/files/{again['id']}").status_code == 204
+    assert visitor.get("/uploads/another").status_code == 404
+    visitor.store(("uuid[0]", "another"), ("file[0]", "a.png", PNG))
 
 
 # ---- who may ask, and what

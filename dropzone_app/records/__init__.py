@@ -10,10 +10,11 @@ from .records import BATCH_LIFETIME, Record, Records, new_id, new_ids
 from .shares import Share
 from .tables import COMMITTING, STORED, UNDOING
 from .tokens import PREFIX, Token
-from .unfinished import RECEIVING, REFUSED, Held, Taken, Unfinished
+from .unfinished import CANCELLED, RECEIVING, REFUSED, Held, Taken, Unfinished
 
 __all__ = [
     "BATCH_LIFETIME",
+    "CANCELLED",
     "COMMITTING",
     "PREFIX",
     "RECEIVING",

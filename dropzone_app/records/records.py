@@ -17,6 +17,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     insert,
     literal_column,
     make_url,
@@ -44,8 +45,9 @@ from .tables import files as _files
 from .tables import numbers as _numbers
 from .tables import shares as _shares
 from .tables import turns as _turns
+from .tables import uploads as _uploads
 from .tokens import Tokens
-from .unfinished import UnfinishedUploads
+from .unfinished import CANCELLED, UnfinishedUploads
 
 #: Tries to find a free key before a random one is taken.
 _NUMBERED_TRIES = 3
@@ -131,7 +133,22 @@ class Records:
         self.unfinished = UnfinishedUploads(database, self.quotas)
         self.tokens = Tokens(database)
         self.shares = Shares(database)
-        self._insert = Prepared(self._engine, database.upsert(_files).on_conflict_do_nothing())
+        # What was cancelled is refused by the statement that puts all others.
+        self._insert = Prepared(
+            self._engine,
+            database.upsert(_files)
+            .from_select(
+                list(_files.c),
+                select(*(bindparam(column.name, type_=column.type) for column in _files.c)).where(
+                    ~exists().where(
+                        _uploads.c.owner == bindparam("owner", type_=_files.c.owner.type),
+                        _uploads.c.uuid == bindparam("uuid", type_=_files.c.uuid.type),
+                        _uploads.c.state == literal_column(f"'{CANCELLED}'"),
+                    )
+                ),
+            )
+            .on_conflict_do_nothing(),
+        )
         self._store = Prepared(
             self._engine,
             update(_files)
@@ -176,7 +193,7 @@ class Records:
         A row whose (owner, uuid) is there already is not put: the row that is there comes back in its place,
         with its own id; of rows to be stored ``once`` also one whose owner has the same bytes in the same set. A key
         that is taken gets a number: ``photo.jpg``, ``photo_1.jpg``, … In place of a row for which its owner has no
-        room there is the refusal.
+        room, or whose upload was cancelled, there is the refusal.
         """
         for _ in range(_TRIES - 1):
             try:
@@ -207,6 +224,9 @@ class Records:
                 reserved |= {
                     row.id: known[row.owner, row.uuid] for row in left if (row.owner, row.uuid) in known
                 }
+                cancelled = self._cancelled(connection, left)
+                refused |= cancelled
+                reserved |= {row.id: row for row in left if row.id in cancelled}
                 left = [row for row in left if row.id not in reserved]
                 if attempt < _NUMBERED_TRIES:
                     left = self._numbered(connection, left)
@@ -215,9 +235,8 @@ class Records:
                     left = [replace(row, key=numbered(row.key, secrets.token_hex(8))) for row in left]
                 self._put(connection, left, reserved)
             if room:
-                refused = self._hold_to(
-                    room, connection, [row for row in wanted if reserved[row.id].id == row.id]
-                )
+                put = [row for row in wanted if reserved[row.id].id == row.id and row.id not in refused]
+                refused |= self._hold_to(room, connection, put)
         # What is the same as another of this very call stands for what became of that one.
         stands = (reserved.get(reserved[row.id].id, reserved[row.id]) for row in wanted)
         return [refused.get(row.id, row) for row in stands]
@@ -274,6 +293,20 @@ class Records:
         wanted = [and_(_files.c.owner == owner, _files.c.uuid.in_(of)) for owner, of in uuids.items()]
         found = connection.execute(select(_files).where(or_(*wanted))).mappings()
         return {(row["owner"], row["uuid"]): _record(row) for row in found}
+
+    def _cancelled(self, connection: Connection, rows: Sequence[Record]) -> dict[str, Rejected]:
+        """The refusals of those of ``rows`` whose uploads were cancelled before they came, by their ids."""
+        if not rows:
+            return {}
+        found = connection.execute(
+            select(_uploads.c.uuid, _uploads.c.refusal).where(
+                _uploads.c.owner == rows[0].owner,
+                _uploads.c.uuid.in_([row.uuid for row in rows]),
+                _uploads.c.state == CANCELLED,
+            )
+        )
+        refusals = {row.uuid: Rejected.loads(row.refusal) for row in found}
+        return {row.id: refusals[row.uuid] for row in rows if row.uuid in refusals}
 
     def _numbered(self, connection: Connection, rows: list[Record]) -> list[Record]:
         """The rows with the next numbers of their keys; constant time, however many files share a name."""

@@ -5,12 +5,13 @@ A chunk costs the same however many came before it: one row of its own, and a su
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
 
 from ..processes import is_alive, this_process
 from .database import Database, is_id, now
@@ -19,10 +20,13 @@ from .tables import COMMITTING, STORED
 from .tables import chunks as _chunks
 from .tables import uploads as _uploads
 
-RECEIVING, REFUSED = "receiving", "refused"
+RECEIVING, REFUSED, CANCELLED = "receiving", "refused", "cancelled"
 
 #: Rows of one look at all uploads.
 _AT_ONCE = 1000
+
+#: Uploads of one owner that are remembered as cancelled without ever having begun.
+_MOST_CANCELLED = 1000
 
 #: Seconds that no commit lasts: where its end could not be written down, it is over all the same.
 _COMMIT_LIMIT = 24 * 3600.0
@@ -51,13 +55,18 @@ class Unfinished:
     sha256: str | None = None
     #: Bytes that are there.
     received: int = 0
-    #: RECEIVING, COMMITTING, REFUSED or, where the same bytes were stored already, STORED as ``file``.
+    #: RECEIVING, COMMITTING, REFUSED, CANCELLED or, where the same bytes were stored already, STORED as ``file``.
     state: str = RECEIVING
     #: The refusal, as whoever recorded it wrote it down.
     refusal: str | None = None
     file: str | None = None
     #: What a client of the tus protocol told of it; None where another client sends it.
     tus_metadata: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing comes of it any more, for the reason that ``refusal`` tells."""
+        return self.state in (REFUSED, CANCELLED)
 
 
 class Held(NamedTuple):
@@ -272,20 +281,19 @@ class UnfinishedUploads:
             self._delete(connection, [id])
 
     def cancel(self, owner: str, uuid: str, refusal: str) -> Unfinished | None:
-        """Refuse the owner's upload with this uuid for good unless it is being committed; what it was, or is.
+        """Refuse what comes under the owner's ``uuid`` from now on, unless it is being committed; what it was, or is.
 
-        None also where it was cancelled before. What is known by an address of the server's own is forgotten: no
-        repeat begins it anew.
+        None where nothing had come, or where it was cancelled before. What is known by an address of the server's
+        own is forgotten: no repeat begins it anew.
         """
-        if "\0" in uuid:
-            return None
         with self._write() as connection, changing(self._quotas, connection, owner) as room:
+            self._expect_cancelled(connection, owner, uuid, refusal)
             found = connection.execute(
                 select(_uploads).where(_uploads.c.owner == owner, _uploads.c.uuid == uuid).with_for_update()
             )
             row = found.mappings().first()
             upload = _unfinished(row) if row else None
-            if not (row and upload) or upload.refusal == refusal:
+            if not (row and upload) or upload.state == CANCELLED:
                 return None
             if upload.state == COMMITTING:
                 return upload
@@ -293,13 +301,34 @@ class UnfinishedUploads:
                 room.add(-upload.size, -1)
             if upload.tus_metadata is None:
                 connection.execute(delete(_chunks).where(_chunks.c.upload == upload.id))
-                spent = {"state": REFUSED, "refusal": refusal, "handle": "", "file": None, "counts": False}
+                spent = {"state": CANCELLED, "refusal": refusal, "handle": "", "file": None, "counts": False}
                 connection.execute(
                     update(_uploads).where(_uploads.c.id == upload.id).values(updated=now(), **spent)
                 )
             else:
                 self._delete(connection, [upload.id])
             return upload
+
+    def _expect_cancelled(self, connection: Connection, owner: str, uuid: str, refusal: str) -> None:
+        """Put the row of an upload that was cancelled before it came, unless there is one, or there are too many."""
+        cancelled = select(_uploads.c.id).where(_uploads.c.owner == owner, _uploads.c.state == CANCELLED)
+        count = select(func.count()).select_from(cancelled.limit(_MOST_CANCELLED).subquery())
+        if connection.execute(count).scalar_one() >= _MOST_CANCELLED:
+            return
+        told: dict[str, Any] = dict.fromkeys(("set", "storage", "handle", "filename", "path"), "")
+        upload = Unfinished(
+            id=secrets.token_hex(16),
+            owner=owner,
+            uuid=uuid,
+            size=0,
+            chunk_size=0,
+            created=now(),
+            updated=now(),
+            state=CANCELLED,
+            refusal=refusal,
+            **told,
+        )
+        connection.execute(self._begin, {**asdict(upload), "process": None, "counts": False})
 
     def _delete(self, connection: Connection, ids: Sequence[str]) -> None:
         rows = [{"removed": id} for id in ids]

@@ -60,8 +60,15 @@ def _mine(state: State) -> bool:
 
 
 def cancel(uuid: str) -> Response:
-    """Forget what has arrived of an upload of mine, or delete the file that it became."""
+    """Forget what has arrived of an upload of mine, or delete the file that it became, and take no more under its uuid.
+
+    Also where nothing has arrived yet: somebody on the way may still hold it.
+    """
     me = owner()
+    try:
+        check_uuid("uuid", uuid)
+    except Rejected:
+        raise Rejected.because("unknown_upload") from None
     begun = site().records.unfinished.find(me, uuid)
     upload = None
     if begun is None or may_upload(site().sets.get(begun.set)):

@@ -16,8 +16,6 @@ const MOST_TRIES = 3;
 const REPEATABLE = new Set(["chunk_digest", "chunk_length", "malformed", "no_file"]);
 /** The server has another idea of what is there. */
 const UNAWARE = new Set(["upload_gone", "chunk_overlaps", "chunk_changed"]);
-/** What was on its way when a file was cancelled has arrived by then. */
-const LATE_MS = 3000;
 /** Smaller chunks would be more fields than bytes. */
 const LEAST_CHUNK = 64 * 1024;
 
@@ -241,17 +239,16 @@ export class ChunkLane {
    *
    * @param {Entry} entry
    */
-  async cancel(entry) {
+  cancel(entry) {
     const { queue } = this;
-    const { uuid } = entry;
-    const whole = this.files.get(entry)?.missing.size === 1;
+    const file = this.files.get(entry);
     queue.requests.delete(entry);
     this.drop(entry);
-    if (!entry.left) return;
+    // Nothing has been said yet of what an earlier page has sent: it may be stored.
+    if (!entry.sent && !file?.resumed) return;
     // With its last chunk on the way it may be stored, and then has to be told of where it cannot be deleted.
-    await (whole ? queue.clean(entry) : queue.forget(uuid));
-    // What a proxy still held has begun it by now, or anew where it was stored and deleted.
-    setTimeout(() => queue.delete({ uuid }), LATE_MS);
+    if (file?.missing.size === 1) queue.clean(entry);
+    else queue.forget(entry.uuid);
   }
 
   /** @param {Entry} entry */

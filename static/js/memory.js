@@ -33,37 +33,34 @@ export class Memory {
   }
 
   /**
-   * The uuid of a file that is added now.
+   * The uuid of a file that is added now, or the next one where nothing can come of the last: after a reload the same
+   * follow each other.
    *
    * @param {string} likeness what tells it from other files, before it is read
-   * @param {string} other a fresh one, for a file that is in the drop already
    */
-  uuidOf(likeness, other) {
-    this.wake();
-    const uuid = uuidFrom(this.secret + likeness);
-    if (this.used.has(uuid)) return other;
-    this.used.add(uuid);
-    return uuid;
-  }
-
-  /**
-   * One more uuid of the same file, where nothing can come of the last one: after a reload the same follow each other.
-   *
-   * @param {string} likeness
-   */
-  another(likeness) {
-    this.wake();
-    for (let number = 1; ; number += 1) {
-      const uuid = uuidFrom(`${this.secret}${number} ${likeness}`);
+  uuidOf(likeness) {
+    if (this.secret === "") this.recall();
+    if (this.now() - this.written > WRITE_MS) this.write();
+    for (let number = 0; ; number += 1) {
+      const uuid = uuidFrom(this.secret + (number > 0 ? `${number} ` : "") + likeness);
       if (this.used.has(uuid)) continue;
       this.used.add(uuid);
       return uuid;
     }
   }
 
-  wake() {
-    if (this.secret === "") this.recall();
-    if (this.now() - this.written > WRITE_MS) this.write();
+  /**
+   * Whether a page that is loaded now would find this uuid again.
+   *
+   * @param {string} uuid
+   */
+  knows(uuid) {
+    return this.used.has(uuid);
+  }
+
+  /** Nothing was sent under it: the same file may have it once more. @param {string} uuid */
+  release(uuid) {
+    this.used.delete(uuid);
   }
 
   recall() {

@@ -27,6 +27,8 @@ export class Question {
   async ask(entries) {
     const { line, options } = this.queue;
     const { checkUrl, digests, ownView } = options;
+    // What is being cancelled is known to be so afterwards.
+    await Promise.all(entries.map(({ uuid }) => this.queue.forgetting.get(uuid)));
     await line.whenOpen();
     if (!checkUrl) return this.askEach(entries);
     const asked = ownView ? entries.filter(({ left }) => left) : entries;

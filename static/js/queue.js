@@ -67,8 +67,8 @@ export class Queue {
     this.running = 0;
     this.walks = 0;
     this.inDrop = 0;
-    /** Deletions under way that belong to what people were told. */
-    this.cleaning = 0;
+    /** Deletions under way that belong to what people were told, by uuid. @type {Map<string, Promise<string>>} */
+    this.forgetting = new Map();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.quiet = undefined;
     this.enqueued = 0;
@@ -148,6 +148,7 @@ export class Queue {
       current: 0,
       lost: 0,
       left: false,
+      sent: false,
       doubted: false,
       paused: false,
       sentence: "",
@@ -171,8 +172,7 @@ export class Queue {
     if (!known || known.uuid !== "") this.listed(file);
     const entry = /** @type {Entry} */ (this.entries.get(file));
     this.tally.measure(entry, file.size);
-    file.upload.uuid = entry.uuid = this.memory.uuidOf(likeness(entry), file.upload.uuid);
-    entry.left = this.memory.resumed;
+    this.rename(entry);
     this.begun.adopt(entry);
     this.view.changed(entry);
   };
@@ -220,10 +220,27 @@ export class Queue {
     file.status = "canceled";
     this.change(entry, "cancelled");
     this.dropzone.emit("canceled", file);
-    // Its neighbours travel on; where the server stores it with them, it is deleted when the answer comes.
     if (this.chunks.takes(entry)) this.chunks.cancel(entry);
-    else if (this.requests.get(entry)?.leave()) this.clean(entry);
+    else this.takeOut(entry);
   };
+
+  /**
+   * Takes a file out of the request that it is on its way in. Its neighbours travel on; where the server stores it
+   * with them, it is deleted when the answer comes.
+   *
+   * @param {Entry} entry
+   */
+  takeOut(entry) {
+    const request = this.requests.get(entry);
+    if (request) {
+      // Another stands in for it: by then it may be on its way once more.
+      const gone = { ...entry };
+      this.requests.delete(entry);
+      this.requests.set(gone, request);
+      // What nobody answers any more may have arrived.
+      if (request.leave(entry, gone)) for (const one of request.entries) this.clean(one);
+    } else if (entry.sent) this.clean(entry);
+  }
 
   /** @param {DropzoneFile} file */
   removed = (file) => {
@@ -231,6 +248,7 @@ export class Queue {
     if (!entry) return;
     this.cancel(file);
     this.entries.delete(file);
+    if (!entry.sent) this.memory.release(entry.uuid);
     if (this.alike.get(likeness(entry)) === entry) this.alike.delete(likeness(entry));
     this.tally.remove(entry);
     this.view.removed(entry);
@@ -279,8 +297,8 @@ export class Queue {
   // What a person may do
 
   /**
-   * Sends a file again. One that failed keeps its id, so that nothing is stored twice; one that was cancelled,
-   * or was in the list before, is a new one.
+   * Sends a file again. One that failed keeps its id, so that nothing is stored twice, and so does one that was
+   * cancelled, unless the server says that nothing comes under it any more; one that was in the list before is a new one.
    *
    * @param {Entry} entry
    */
@@ -288,7 +306,7 @@ export class Queue {
     const cure = cureOf(entry);
     if (cure === "") return;
     if (cure !== "retry") {
-      this.rename(entry);
+      if (cure === "anyway" || !this.options.checkUrl || !this.memory.knows(entry.uuid)) this.rename(entry);
       entry.paused = false;
       this.alike.set(likeness(entry), entry);
     }
@@ -298,8 +316,9 @@ export class Queue {
 
   /** Lets the server take a file for another one than before. @param {Entry} entry */
   rename(entry) {
-    entry.file.upload.uuid = entry.uuid = this.memory.another(likeness(entry));
+    entry.file.upload.uuid = entry.uuid = this.memory.uuidOf(likeness(entry));
     entry.left = this.memory.resumed;
+    entry.sent = false;
   }
 
   /** Sends again all that failed for another reason than the file itself. */
@@ -451,7 +470,7 @@ export class Queue {
     if (this.counts.open > 0 || this.finished) return;
     setTimeout(() => {
       // A request that holds only cancelled files has yet to tell which of them are to be deleted.
-      const working = this.counts.open + this.walks + this.requests.size + this.cleaning > 0;
+      const working = this.counts.open + this.walks + this.requests.size + this.forgetting.size > 0;
       if (working || this.finished) return;
       this.finished = true;
       if (this.counts.failed === 0) this.memory.forget();
@@ -569,7 +588,7 @@ export class Queue {
 
   /** @param {Entry} entry */
   leaves(entry) {
-    entry.left = true;
+    entry.left = entry.sent = true;
     entry.file.status = "uploading";
     this.change(entry, "sending");
     this.dropzone.emit("processing", entry.file);
@@ -634,10 +653,12 @@ export class Queue {
    *
    * @param {Entry} entry
    */
-  async clean(entry) {
-    const { uuid } = entry;
+  async clean({ file, uuid }) {
+    const entry = this.entries.get(file);
+    // By now it is wanted after all, under the same uuid.
+    if (entry?.uuid === uuid && entry.state !== "cancelled") return;
     const problem = await this.forget(uuid);
-    if (problem !== "" && entry.uuid === uuid && this.entries.has(entry.file)) {
+    if (problem !== "" && entry?.uuid === uuid && this.entries.has(file)) {
       // It is there: nobody may be told otherwise.
       this.finished = false;
       this.settle(entry, { state: "stored" });
@@ -645,17 +666,27 @@ export class Queue {
   }
 
   /**
-   * Deletes what the server has under a uuid; until then the zone has not finished.
+   * Deletes what the server has under a uuid, as soon as it can be reached; until then the zone has not finished.
    *
    * @param {string} uuid
    * @returns {Promise<string>} as `delete`
    */
-  async forget(uuid) {
-    this.cleaning += 1;
-    const problem = await this.delete({ uuid });
-    this.cleaning -= 1;
-    this.finishSoon();
-    return problem;
+  forget(uuid) {
+    const deletion = this.deleteSurely(uuid).finally(() => {
+      this.forgetting.delete(uuid);
+      this.finishSoon();
+    });
+    this.forgetting.set(uuid, deletion);
+    return deletion;
+  }
+
+  /** @param {string} uuid */
+  async deleteSurely(uuid) {
+    for (;;) {
+      const problem = await this.delete({ uuid });
+      if (problem === "" || (await this.line.lost(false)) === "ok") return problem;
+      await this.line.whenOpen();
+    }
   }
 
   /**

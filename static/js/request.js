@@ -6,7 +6,8 @@ import { isOpen, weightOf } from "./tally.js";
  *
  * @typedef {object} Sender what some files are sent by; the queue knows no more of it than this
  * @property {Entry[]} entries
- * @property {() => boolean} leave a file was taken out: ends all where nothing is left to send; tells whether it did
+ * @property {(entry: Entry, gone: Entry) => boolean} leave a file was taken out, and `gone` stands in for it: ends all where
+ *   nothing is left to send; tells whether it did
  *
  * @typedef {object} Report
  * @property {(entry: Entry, fraction: number) => void} advanced
@@ -51,7 +52,12 @@ export class PackedRequest {
     });
   }
 
-  leave() {
+  /**
+   * @param {Entry} entry
+   * @param {Entry} gone
+   */
+  leave(entry, gone) {
+    this.entries[this.entries.indexOf(entry)] = gone;
     // What has arrived as a whole may be stored by now: only the answer tells.
     if (this.complete || this.entries.some(isOpen)) return false;
     this.controller.abort();

@@ -97,6 +97,7 @@
  * @property {number} current 0 to 1, of the request it is in now
  * @property {number} lost how many requests with it were lost while the server was there
  * @property {boolean} left whether bytes of it may have left before
+ * @property {boolean} sent whether this page has begun to send it under its uuid
  * @property {boolean} doubted whether what is on the server may be of another file: its digest decides
  * @property {boolean} paused whether a person wants this one to wait
  * @property {string} sentence

@@ -45,6 +45,15 @@ def choose(page: Page, *paths: Path) -> None:
     page.set_input_files("input.dz-hidden-input", list(paths))
 
 
+def stored_by_now(page: Page, files: int) -> None:
+    """Wait until the server has so many, whatever the page knows."""
+    for _ in range(100):
+        if len(listed(page)) == files:
+            break
+        time.sleep(0.05)
+    assert len(listed(page)) == files
+
+
 def stored_bytes(server: LiveServer) -> list[bytes]:
     """What lies in the server's storage, without what is its own."""
     uploads = server.folder / "uploads"
@@ -373,11 +382,7 @@ def test_cancel_ends_what_is_open_and_what_was_stored_meanwhile_is_not_kept(
     drop(proxied, *files)
     expect(row(proxied, "two.txt")).to_have_attribute("data-state", "checking")
     # The server has them all by now; only its answer is missing.
-    for _ in range(100):
-        if len(listed(proxied)) == 3:
-            break
-        time.sleep(0.05)
-    assert len(listed(proxied)) == 3
+    stored_by_now(proxied, 3)
     proxied.get_by_role("button", name="Cancel", exact=True).click()
     assert set(states(proxied).values()) == {"cancelled"}
     answered.set()
@@ -387,6 +392,65 @@ def test_cancel_ends_what_is_open_and_what_was_stored_meanwhile_is_not_kept(
     row(proxied, "two.txt").get_by_role("button", name="Send again").click()
     assert finished(proxied, 3) | {"stored": 1, "cancelled": 2} == counts(proxied)
     assert [file["filename"] for file in listed(proxied)] == ["two.txt"]
+
+
+def test_what_is_cancelled_while_its_answer_is_lost_is_not_kept_and_what_is_wanted_again_is(
+    page: Page, server: LiveServer, files: list[Path]
+) -> None:
+    lost = threading.Event()
+    with Proxy(server.url, keep_alive=False) as proxy:
+        opened(page, proxy.url)
+        proxy.lose(lost)
+        drop(page, *files)
+        expect(row(page, "two.txt")).to_have_attribute("data-state", "checking")
+        stored_by_now(page, 3)
+        for name in ("two.txt", "three.txt"):
+            row(page, name).get_by_role("button", name="Cancel").click()
+        row(page, "three.txt").get_by_role("button", name="Send again").click()
+        expect(row(page, "three.txt")).to_have_attribute("data-state", "stored")
+        lost.set()
+        assert finished(page, 3) | {"stored": 2, "cancelled": 1} == counts(page)
+        assert sorted(file["filename"] for file in listed(page)) == ["one.png", "three.txt"]
+
+
+def test_what_is_cancelled_while_it_waits_for_another_try_is_not_kept(
+    page: Page, server: LiveServer, files: list[Path]
+) -> None:
+    with Proxy(server.url, keep_alive=False) as proxy:
+        opened(page, proxy.url)
+        proxy.lose()
+        offline = proxy.cut(method="GET", path="/csrf-token", times=float("inf"))
+        drop(page, *files)
+        expect(banner(page)).to_contain_text("The connection to the server is broken.")
+        row(page, "two.txt").get_by_role("button", name="Cancel").click()
+        offline.times = 0
+        assert finished(page, 3) | {"stored": 2, "cancelled": 1} == counts(page)
+        assert sorted(file["filename"] for file in listed(page)) == ["one.png", "three.txt"]
+
+
+def test_what_was_cancelled_and_sent_again_is_known_after_a_reload(
+    proxied: Page, proxy: Proxy, files: list[Path]
+) -> None:
+    queue = "document.querySelector('.dropzone').batchUploader"
+    proxied.evaluate(f"{queue}.pause()")
+    drop(proxied, *files)
+    # So that the drop is not done before the reload.
+    row(proxied, "one.png").get_by_role("button", name="Pause").click()
+    answered = threading.Event()
+    proxy.hold(answered)
+    proxied.evaluate(f"{queue}.resume()")
+    expect(row(proxied, "two.txt")).to_have_attribute("data-state", "checking")
+    row(proxied, "two.txt").get_by_role("button", name="Cancel").click()
+    answered.set()
+    until(proxied, f"{queue}.counts.stored === 1 && {queue}.forgetting.size === 0")
+    assert [file["filename"] for file in listed(proxied)] == ["three.txt"]
+    row(proxied, "two.txt").get_by_role("button", name="Send again").click()
+    until(proxied, f"{queue}.counts.stored === 2")
+    proxied.once("dialog", lambda dialog: dialog.accept())
+    proxied.reload()
+    drop(proxied, *files)
+    assert finished(proxied, 3)["stored"] == 3
+    assert len(listed(proxied)) == 3
 
 
 def test_a_cancelled_big_file_stops_at_once(

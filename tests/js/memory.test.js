@@ -14,46 +14,50 @@ class Store {
 test("the same file has the same uuid after a reload, until its drop is done", () => {
   const store = new Store();
   const first = new Memory("zone", store);
-  const uuid = first.uuidOf("a.txt", "other");
+  const uuid = first.uuidOf("a.txt");
   assert.match(uuid, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
-  assert.notEqual(first.uuidOf("b.txt", "other"), uuid);
+  assert.notEqual(first.uuidOf("b.txt"), uuid);
   assert.equal(first.resumed, false);
 
   const second = new Memory("zone", store);
-  assert.equal(second.uuidOf("a.txt", "other"), uuid);
+  assert.equal(second.uuidOf("a.txt"), uuid);
   assert.equal(second.resumed, true);
   second.forget();
   assert.equal(store.items.size, 0);
-  assert.notEqual(second.uuidOf("a.txt", "other"), uuid);
+  assert.notEqual(second.uuidOf("a.txt"), uuid);
   assert.equal(second.resumed, false);
-});
-
-test("a file that is in the drop already is another one", () => {
-  const memory = new Memory("zone", new Store());
-  memory.uuidOf("a.txt", "one");
-  assert.equal(memory.uuidOf("a.txt", "two"), "two");
 });
 
 test("a file that begins anew has other uuids, and the same ones after a reload", () => {
   const store = new Store();
   const [first, second] = [new Memory("zone", store), new Memory("zone", store)];
-  const uuids = [first.uuidOf("a.txt", "other"), first.another("a.txt"), first.another("a.txt"), first.another("b.txt")];
+  const uuids = [first.uuidOf("a.txt"), first.uuidOf("a.txt"), first.uuidOf("a.txt"), first.uuidOf("b.txt")];
   assert.equal(new Set(uuids).size, 4);
-  assert.deepEqual([second.another("a.txt"), second.another("a.txt"), second.another("b.txt")], uuids.slice(1));
+  assert.deepEqual([1, 2, 3].map(() => second.uuidOf("a.txt")).concat(second.uuidOf("b.txt")), uuids);
+});
+
+test("a uuid under which nothing was sent is given once more", () => {
+  const memory = new Memory("zone", new Store());
+  const uuid = memory.uuidOf("a.txt");
+  assert.ok(memory.knows(uuid));
+  memory.release(uuid);
+  assert.equal(memory.uuidOf("a.txt"), uuid);
+  memory.forget();
+  assert.ok(!memory.knows(uuid));
 });
 
 test("another zone or another person knows nothing of it", () => {
   const store = new Store();
-  const uuid = new Memory("zone one", store).uuidOf("a.txt", "other");
+  const uuid = new Memory("zone one", store).uuidOf("a.txt");
   const stranger = new Memory("zone two", store);
-  assert.notEqual(stranger.uuidOf("a.txt", "other"), uuid);
+  assert.notEqual(stranger.uuidOf("a.txt"), uuid);
   assert.equal(stranger.resumed, false);
 });
 
 test("nothing about files is written down", () => {
   const store = new Store();
   const memory = new Memory("zone", store);
-  for (let n = 0; n < 1000; n += 1) memory.uuidOf(`secret plans ${n}.txt`, "other");
+  for (let n = 0; n < 1000; n += 1) memory.uuidOf(`secret plans ${n}.txt`);
   const [text] = store.items.values();
   assert.ok(text.length < 100 && !text.includes("plans"));
 });
@@ -63,25 +67,25 @@ test("after a day it is forgotten, and what is going on is no day old", () => {
   let clock = 0;
   const now = () => clock;
   const memory = new Memory("zone", store, now);
-  const uuid = memory.uuidOf("a.txt", "other");
+  const uuid = memory.uuidOf("a.txt");
   clock += 80_000_000;
-  memory.uuidOf("b.txt", "other");
+  memory.uuidOf("b.txt");
   clock += 80_000_000;
-  assert.equal(new Memory("zone", store, now).uuidOf("a.txt", "other"), uuid);
+  assert.equal(new Memory("zone", store, now).uuidOf("a.txt"), uuid);
   clock += 90_000_000;
-  assert.notEqual(new Memory("zone", store, now).uuidOf("a.txt", "other"), uuid);
+  assert.notEqual(new Memory("zone", store, now).uuidOf("a.txt"), uuid);
 });
 
 test("what another page is done with is kept where this one is not", () => {
   const store = new Store();
   const one = new Memory("zone", store);
   const two = new Memory("zone", store);
-  const uuid = one.uuidOf("a.txt", "other");
-  two.uuidOf("b.txt", "other");
+  const uuid = one.uuidOf("a.txt");
+  two.uuidOf("b.txt");
   two.forget();
   one.keep();
   two.keep();
-  assert.equal(new Memory("zone", store).uuidOf("a.txt", "other"), uuid);
+  assert.equal(new Memory("zone", store).uuidOf("a.txt"), uuid);
   two.forget();
   assert.equal(store.items.size, 1, "it belongs to the other one");
 });
@@ -90,7 +94,7 @@ test("a browser that keeps nothing, or something strange, is none the worse", ()
   const full = { ...new Store(), getItem: () => "{", setItem() { throw new DOMException("full", "QuotaExceededError"); } };
   for (const store of [null, full]) {
     const memory = new Memory("zone", store);
-    assert.notEqual(memory.uuidOf("a", "other"), memory.uuidOf("b", "other"));
+    assert.notEqual(memory.uuidOf("a"), memory.uuidOf("b"));
     memory.forget();
   }
 });
