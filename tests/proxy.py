@@ -147,7 +147,7 @@ class Proxy:
         return self.rule(act, **which)
 
     def lose(self, until: threading.Event | None = None, **which: Any) -> Rule:
-        """Let the server do all it was asked for, and reset the connection in place of its answer, when `until` is set."""
+        """Let the server do as asked, and reset the connection in place of an answer when `until` is set."""
 
         def act(handler: Handler) -> None:
             handler.ask()
