@@ -293,6 +293,8 @@ class Handler(BaseHTTPRequestHandler):
                     error, self.stop = self.stop[1](), None
                     if error:
                         raise error
+            if self.left > 0:
+                raise ConnectionResetError("the client is gone")
             answer = upstream.getresponse()
             headers = {
                 name: value
