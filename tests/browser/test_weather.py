@@ -347,15 +347,13 @@ def befall(page: Page, server: LiveServer, tmp_path: Path, seed: int, *, alterin
 
 def check(person: Person, wanted: dict[str, str]) -> None:
     page = person.page
-    deadline = time.monotonic() + LONGEST + 10
+    deadline = time.monotonic() + LONGEST + PATIENCE
     while person.weather.under_way:
         assert time.monotonic() < deadline, "a request never ends"
         page.wait_for_timeout(50)
-    told = (
-        {}
-        if person.over
-        else {f"{path}/{name}": state for path, name, _, state, _ in page.evaluate(_STATES)["files"]}
-    )
+    patient = time.monotonic() + 5
+    files = [] if person.over else page.evaluate(_STATES)["files"]
+    told = {f"{path}/{name}": state for path, name, _, state, _ in files}
     while True:
         found: dict[str, list[str]] = {}
         for file in everything(page):
@@ -375,8 +373,8 @@ def check(person: Person, wanted: dict[str, str]) -> None:
             if found.get(path, []) not in expected:
                 wrong[path] = [told.get(path), sha256[:8], *(digest[:8] for digest in found.get(path, []))]
         wrong |= {path: ["unknown"] for path in found.keys() - wanted.keys()}
-        # What was cancelled is deleted once more, when what a proxy held has come.
-        if not wrong or time.monotonic() > deadline:
+        # What the server has answered by now may still be deleted.
+        if not wrong or time.monotonic() > patient:
             break
         page.wait_for_timeout(300)
     assert not wrong, json.dumps(wrong)
