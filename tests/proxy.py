@@ -270,6 +270,7 @@ class Handler(BaseHTTPRequestHandler):
         """The same request with a body that has come already."""
         other = copy.copy(self)
         other.rfile, other.left = io.BytesIO(data), len(data)
+        other._headers_buffer = []  # type: ignore[attr-defined]
         return other
 
     def ask(self) -> tuple[int, Mapping[str, str], bytes]:

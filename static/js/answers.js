@@ -50,12 +50,12 @@ export class Answers {
   async lost(entries, answer, course) {
     const cancelled = entries.filter(({ state }) => state === "cancelled");
     const readable = answer.kind === "network" ? await this.dropUnreadable(entries) : entries;
-    const open = readable.filter(isOpen);
     // A broken file breaks its request; the others go again at once.
     const pause = readable.length === entries.length && course === "lost";
     const reached = pause || course === "session" ? await this.queue.line.lost(pause) : "ok";
     // It may have come to its end all the same.
     for (const entry of cancelled) this.queue.clean(entry);
+    const open = readable.filter(isOpen);
     // Only requests that were lost for themselves count: a server that is away takes all with it.
     if (reached === "ok" && (pause || course === "session")) {
       for (const entry of open) entry.lost += 1;

@@ -419,11 +419,12 @@ def test_what_is_cancelled_while_it_waits_for_another_try_is_not_kept(
     with Proxy(server.url, keep_alive=False) as proxy:
         opened(page, proxy.url)
         proxy.lose()
-        offline = proxy.cut(method="GET", path="/csrf-token", times=float("inf"))
+        there = threading.Event()
+        proxy.hold(there, method="GET", path="/csrf-token")
         drop(page, *files)
         expect(banner(page)).to_contain_text("The connection to the server is broken.")
         row(page, "two.txt").get_by_role("button", name="Cancel").click()
-        offline.times = 0
+        there.set()
         assert finished(page, 3) | {"stored": 2, "cancelled": 1} == counts(page)
         assert sorted(file["filename"] for file in listed(page)) == ["one.png", "three.txt"]
 

@@ -105,9 +105,36 @@ _STATES = """() => {
 #: What stood there when the page was left, and whether it was done with its drop.
 _NOTE = """addEventListener("pagehide", () => {
   const queue = document.querySelector("[data-uploads-zone]")?.batchUploader;
-  const kept = Object.keys(localStorage).some((key) => key.startsWith("dropzone_app:"));
+  const kept = queue?.memory.read()?.secret === window.secret;
   sessionStorage.setItem("left", JSON.stringify({ files: queue?.counts.files ?? 0, kept }));
 });"""
+
+
+#: What the page did, for whoever has to find out why.
+_WATCH = """() => {
+  const queue = document.querySelector("[data-uploads-zone]").batchUploader;
+  const told = (window.told = []);
+  const { change } = queue;
+  queue.change = (entry, state, said = "") => {
+    told.push([Date.now() % 1e6, entry.name, entry.uuid.slice(0, 8), `${entry.state} > ${state}`, said]);
+    change.call(queue, entry, state, said);
+  };
+  const { once } = queue.transport;
+  queue.transport.once = async (question, ...rest) => {
+    const begun = Date.now() % 1e6;
+    const answer = await once.call(queue.transport, question, ...rest);
+    const { kind, status, code } = answer;
+    told.push([Date.now() % 1e6, question.method, question.url.slice(-40), begun, `${kind} ${status} ${code}`]);
+    return answer;
+  };
+}"""
+
+
+#: Whether the first file is there; notes by which secret their uuids are made.
+_LISTED = """(({ counts, memory }) => {
+  window.secret = memory.secret;
+  return counts.files > 0 && memory.secret !== "";
+})(document.querySelector("[data-uploads-zone]").batchUploader)"""
 
 
 class Weather:
@@ -255,8 +282,9 @@ class Person:
         return json.dumps(left)
 
     def _drop(self) -> None:
+        self.page.evaluate(_WATCH)
         drop(self.page, self.folder)
-        until(self.page, "document.querySelector('[data-uploads-zone]').batchUploader.counts.files > 0")
+        until(self.page, _LISTED)
 
     def states(self) -> dict[str, Any]:
         found: dict[str, Any] = self.page.evaluate(_STATES)
@@ -330,6 +358,8 @@ def befall(page: Page, server: LiveServer, tmp_path: Path, seed: int, *, alterin
             wrong = f"{type(error).__name__}: {error}"[:6000]
             print("\n".join(weather.log))
             if told := os.environ.get("FUZZ_LOG"):
+                with contextlib.suppress(Error):
+                    weather.log += [json.dumps(line) for line in page.evaluate("window.told")]
                 Path(f"{told}.{seed}").write_text("\n".join([*weather.log, wrong]))
             raise
         finally:
