@@ -1,15 +1,20 @@
-"""One access code for all who may use the standalone server: who has shown it, and who has guessed too often."""
+"""Who may come in: the access code of the standalone server, and what one address may send in a while."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from threading import Lock
-from typing import cast
+from typing import Any, cast
 
-from flask import current_app, session
+from flask import Flask, current_app, session
+
+from .config import SettingError
+from .errors import Rejected
 
 _SESSION_MARK = "uploads_access"
 
@@ -53,6 +58,48 @@ def _network(address: str) -> str:
         # A socket of the system's has no address.
         return ""
     return str(ipaddress.ip_network((known, 64), strict=False)) if known.version == 6 else str(known)
+
+
+class RateLimit:
+    """How many requests that send files an address may make in a while.
+
+    Flask-Limiter counts them: in each process, or for all of them where ``RATELIMIT_STORAGE_URI`` names a store.
+    """
+
+    def __init__(self, config: Mapping[str, Any], limit: str) -> None:
+        """``limit`` in Flask-Limiter's own words. SettingError for others, and where it is not installed."""
+        try:
+            from flask_limiter import Limiter
+            from limits import parse
+        except ModuleNotFoundError as error:
+            raise SettingError(
+                "UPLOADS_RATE_LIMIT needs Flask-Limiter, which is not installed; "
+                "run `pip install 'dropzone_app[limiter]'`."
+            ) from error
+        try:
+            self._limit = parse(limit)
+        except ValueError as error:
+            raise SettingError(
+                f"UPLOADS_RATE_LIMIT must be a limit such as '300 per minute'; it is {limit!r}."
+            ) from error
+        store = str(config.get("RATELIMIT_STORAGE_URI") or "memory://")
+        options = config.get("RATELIMIT_STORAGE_OPTIONS")
+        limiter = Limiter(lambda: "", storage_uri=store, storage_options=options)
+        # In an app that nobody uses: what the host limits, and by which Limiter of its own, is not looked at here.
+        limiter.init_app(Flask("probe"))
+        self._counts = limiter.limiter
+
+    def wait(self, address: str) -> int:
+        """Count a request; 0, or the seconds until another one is taken. Rejected where the store is away."""
+        name = _network(address)
+        try:
+            if self._counts.hit(self._limit, "uploads", name):
+                return 0
+            ends = self._counts.get_window_stats(self._limit, "uploads", name).reset_time
+        except Exception:
+            current_app.logger.exception("the store of the rate limit failed")
+            raise Rejected.because("unavailable") from None
+        return max(math.ceil(ends - time.time()), 1)
 
 
 class Access:

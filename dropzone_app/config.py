@@ -195,6 +195,8 @@ class Settings:
     min_free: Size | None
     #: Bytes a second that have to come of a body; None: a client may take its time.
     min_rate: Size | None
+    #: What one address may send in a while, in Flask-Limiter's words.
+    rate_limit: str | None
     #: What people show to use the standalone server; None: anybody may.
     access_code: str | None
     #: Below which path a proxy sends the files of ``storage`` itself (nginx: X-Accel-Redirect); None: the app does.
@@ -239,6 +241,7 @@ class Settings:
             quota_files=_given("UPLOADS_QUOTA_FILES", config, parse_count),
             min_free=_given("UPLOADS_MIN_FREE", config, parse_size),
             min_rate=_given("UPLOADS_MIN_RATE", config, parse_rate),
+            rate_limit=str(config.get("UPLOADS_RATE_LIMIT") or "") or None,
             access_code=_given("UPLOADS_ACCESS_CODE", config, parse_code),
             x_accel=x_accel,
             request_id=_given("UPLOADS_REQUEST_ID", config, parse_header),
@@ -345,6 +348,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_QUOTA_FILES": None,
     "UPLOADS_MIN_FREE": None,
     "UPLOADS_MIN_RATE": 1000,
+    "UPLOADS_RATE_LIMIT": None,
     "UPLOADS_ACCESS_CODE": None,
     "UPLOADS_X_ACCEL": None,
     "UPLOADS_LANGUAGES": "en,zh",

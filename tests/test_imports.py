@@ -36,6 +36,9 @@ KNOWN_TO = {
     "flask": FLASK,
     "flask_dropzone": {"__init__"},
     "flask_wtf": {"__init__", "security", "forms"},
+    # Imported by nobody who limits nothing.
+    "flask_limiter": {"access"},
+    "limits": {"access"},
     # A part of a request is Werkzeug's FileStorage for all who receive it.
     "werkzeug": FLASK | {"batch", "chunked", "intake", "forms"},
     # That the database failed is for those to know who answer for it; what SQL is, for the records alone.

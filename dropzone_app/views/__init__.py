@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.wrappers import Response as BaseResponse
 
 from .. import security
+from ..access import RateLimit
 from ..errors import Rejected, from_os_error
 from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from ..records import from_database_error
@@ -82,11 +83,25 @@ def _guard() -> BaseResponse | None:
     elsewhere = sign_in.guard()
     if elsewhere is not None:
         return elsewhere
+    sends = request.endpoint in {"uploads.upload", "uploads.tus"} and request.method in {"POST", "PATCH"}
+    if sends and (later := _too_often()):
+        return later
     if request.endpoint == "uploads.tus":
         tus.guard()
     elif request.method not in {"GET", "HEAD", "OPTIONS"} and not sign_in.is_form():
         _guard_body()
     return None
+
+
+def _too_often() -> Response | None:
+    """The refusal of one more request that sends files, where an address has sent too many lately."""
+    limit: RateLimit | None = current_app.extensions["uploads_rate_limit"]
+    wait = limit.wait(request.remote_addr or "") if limit else 0
+    if not wait:
+        return None
+    response = security.refuse(Rejected.because("too_often"))
+    response.headers["Retry-After"] = str(wait)
+    return response
 
 
 def _guard_body() -> None:
