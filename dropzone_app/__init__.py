@@ -43,6 +43,7 @@ from .kinds import (
     VIDEO,
     AllExcept,
 )
+from .metrics import Metrics
 from .records import Quota, Records
 from .signals import upload_deleted, upload_rejected, upload_stored
 from .storage import Storage, open_storage
@@ -227,7 +228,12 @@ def _set_up(
             "UPLOADS_ACCESS_CODE is for the standalone server; your app signs people in itself, and says who is "
             "asking with Uploads(app, …, owner=…)."
         )
-    blueprint = make_blueprint(url_prefix, with_index=with_index, with_sign_in=bool(settings.access_code))
+    blueprint = make_blueprint(
+        url_prefix,
+        with_index=with_index,
+        with_sign_in=bool(settings.access_code),
+        with_metrics=bool(settings.metrics_token),
+    )
     if blueprint.name in app.blueprints:
         raise SettingError(
             f"The app has a blueprint named {blueprint.name!r} already; register it under another name, "
@@ -262,7 +268,9 @@ def _set_up(
     here.recover()
     chunked.recover(here)
     app.extensions["uploads"] = here
-    app.extensions["uploads_sweeper"] = Sweeper(here, settings.sweep_age)
+    metrics = Metrics(here) if settings.metrics_token else None
+    app.extensions["uploads_metrics"] = metrics
+    app.extensions["uploads_sweeper"] = Sweeper(here, settings.sweep_age, metrics.swept if metrics else None)
     app.extensions["uploads_owner"] = owner
     app.extensions["uploads_authorize"] = authorize
     app.extensions["uploads_rate_limit"] = (

@@ -13,7 +13,9 @@ import socket
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from ipaddress import ip_address
+from tempfile import TemporaryDirectory
 
 from flask import Flask
 from granian import Granian
@@ -51,6 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
         help="let anybody who can reach the address upload, without an access code",
     )
     options = parser.parse_args(arguments)
+    with ExitStack() as stack:
+        if os.environ.get("FLASK_UPLOADS_METRICS_TOKEN") and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            # Before the library is imported, which looks for it then: where the numbers of all workers are summed.
+            folder = stack.enter_context(TemporaryDirectory(prefix="dropzone_app-metrics-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        return _serve(options)
+
+
+def _serve(options: argparse.Namespace) -> int:
     try:
         # Made once before any worker: a bad setting stops here, and the tables are there for all of them.
         app = create_app()

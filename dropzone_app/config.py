@@ -203,6 +203,8 @@ class Settings:
     x_accel: str | None
     #: The header in which a proxy names each request, for the log; None: nobody on the way is believed.
     request_id: str | None
+    #: What Prometheus brings to read ``/metrics``; None: there are none.
+    metrics_token: str | None
     #: The name of the file field, Dropzone's ``paramName``.
     field: str
     #: What this app speaks; the first one to readers of none of them.
@@ -244,6 +246,7 @@ class Settings:
             rate_limit=str(config.get("UPLOADS_RATE_LIMIT") or "") or None,
             access_code=_given("UPLOADS_ACCESS_CODE", config, parse_code),
             x_accel=x_accel,
+            metrics_token=_given("UPLOADS_METRICS_TOKEN", config, parse_code),
             request_id=_given("UPLOADS_REQUEST_ID", config, parse_header),
             max_content_length=_given("MAX_CONTENT_LENGTH", config, parse_size) or Size(0),
             field=field,
@@ -353,6 +356,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_X_ACCEL": None,
     "UPLOADS_LANGUAGES": "en,zh",
     "UPLOADS_REQUEST_ID": None,
+    "UPLOADS_METRICS_TOKEN": None,
     "UPLOADS_DECODE": None,
     "UPLOADS_STRIP_METADATA": None,
     "UPLOADS_SVG": None,

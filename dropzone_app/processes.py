@@ -39,6 +39,17 @@ def this_process() -> str:
     return _name_of(os.getpid())
 
 
+def runs(pid: int) -> bool:
+    """Whether a process of this machine has this number, and has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return bool(_started(pid)) or not os.path.isdir("/proc/self")
+
+
 def is_alive(process: str, age: float) -> bool:
     """Whether the process that made a reservation ``age`` seconds ago may still finish it."""
     if not process:

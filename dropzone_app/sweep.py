@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -107,7 +107,9 @@ def disagreements(site: Site) -> Iterator[Finding]:
 class Sweeper:
     """Sweeps now and then, as long as somebody asks: of all processes on one database one does, in a thread."""
 
-    def __init__(self, site: Site, age: float) -> None:
+    def __init__(self, site: Site, age: float, told: Callable[[int, int], None] | None = None) -> None:
+        """``told`` is called after each sweep, with how many things it found and their bytes."""
+        self._told = told
         self._site = site
         self._age = age
         self._every = min(3600.0, age / 2)
@@ -131,5 +133,8 @@ class Sweeper:
         except Exception:
             _log.exception("the sweep failed; the next one tries again")
             return
+        size = sum(finding.size for finding in found)
+        if self._told:
+            self._told(len(found), size)
         if found:
-            _log.info("swept %d things, %d bytes", len(found), sum(finding.size for finding in found))
+            _log.info("swept %d things, %d bytes", len(found), size)

@@ -16,7 +16,7 @@ LAYERS = (
     {"cli", "forms", "reuploaded"},
     {"views"},
     {"access", "security", "signals"},
-    {"doctor", "sweep", "tus"},
+    {"doctor", "metrics", "sweep", "tus"},
     {"chunked", "state"},
     {"batch", "thumbnails"},
     {"uploads"},
@@ -49,6 +49,7 @@ KNOWN_TO = {
     "boto3": {"storage/s3"},
     "botocore": {"storage/s3"},
     "cloudinary": {"storage/cloudinary"},
+    "prometheus_client": {"metrics"},
     "urllib3": {"storage/cloudinary"},
 }
 

@@ -26,7 +26,9 @@ _PACKAGE = Path(__file__).parent.parent
 _ROOT = _PACKAGE if (_PACKAGE / "templates").is_dir() else _PACKAGE.parent
 
 
-def make_blueprint(url_prefix: str | None, *, with_index: bool, with_sign_in: bool = False) -> Blueprint:
+def make_blueprint(
+    url_prefix: str | None, *, with_index: bool, with_sign_in: bool = False, with_metrics: bool = False
+) -> Blueprint:
     """The routes of DESIGN's HTTP table; ``/`` and the sign-in only where the app is ours alone."""
     blueprint = Blueprint(
         "uploads",
@@ -65,7 +67,10 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool, with_sign_in: bo
     blueprint.add_url_rule("/csrf-token", "csrf_token", pages.csrf_token)
     blueprint.add_url_rule("/healthz", "healthz", pages.healthz)
     blueprint.add_url_rule("/readyz", "readyz", pages.readyz)
+    if with_metrics:
+        blueprint.add_url_rule("/metrics", "metrics", pages.metrics)
     blueprint.before_request(_guard)
+    blueprint.teardown_request(lambda _: journal.end())
     blueprint.teardown_request(lambda _: current_app.extensions["uploads_sweeper"]())
     blueprint.register_error_handler(Rejected, security.refuse)
     blueprint.register_error_handler(HTTPException, _http_error)
@@ -77,7 +82,8 @@ def make_blueprint(url_prefix: str | None, *, with_index: bool, with_sign_in: bo
 
 def _guard() -> BaseResponse | None:
     """Refuse before the body is read what can be refused by then."""
-    journal.begin()
+    if request.endpoint in {"uploads.upload", "uploads.tus"} and request.method in {"POST", "PATCH"}:
+        journal.begin()
     if request.endpoint not in sign_in.OPEN:
         token()
     elsewhere = sign_in.guard()

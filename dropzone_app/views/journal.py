@@ -14,11 +14,13 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import cast
 
-from flask import request
+from flask import current_app, request
 
 from .. import security
 from ..batch import Verdict
+from ..metrics import Metrics
 from ..naming import shown
 
 _BEGAN = "dropzone_app.began"
@@ -32,8 +34,22 @@ _log = logging.getLogger("dropzone_app.batches")
 
 
 def begin() -> None:
-    """The request has come to us; what is told of it later says how long it took."""
-    request.environ.setdefault(_BEGAN, time.monotonic())
+    """An upload has come to us; what is told of it later says how long it took."""
+    if _BEGAN not in request.environ:
+        request.environ[_BEGAN] = time.monotonic()
+        if here := metrics():
+            here.in_flight.inc()
+
+
+def end() -> None:
+    """The request that :meth:`begin` was told of, if any, is over."""
+    if request.environ.pop(_BEGAN, None) and (here := metrics()):
+        here.in_flight.dec()
+
+
+def metrics() -> Metrics | None:
+    """What counts for Prometheus in this app; None where nothing does."""
+    return cast("Metrics | None", current_app.extensions.get("uploads_metrics"))
 
 
 def note_owner(owner: str) -> None:
@@ -45,12 +61,16 @@ def batch(upload_set: str, verdicts: Sequence[Verdict]) -> None:
     codes = Counter(verdict.rejected.code if verdict.rejected else _stored(verdict) for verdict in verdicts)
     kept = [verdict.record.size for verdict in verdicts if verdict.record and not verdict.repeated]
     names = [shown(verdict.filename) for verdict in verdicts[:NAMES]]
+    if here := metrics():
+        here.batch(upload_set, codes, sum(kept))
     _tell(upload_set, files=len(verdicts), size=sum(kept), codes=codes, names=names)
 
 
 def refused(upload_set: str | None, code: str) -> None:
     """Tell that a request was refused as a whole, unless something was told of it already."""
     if _TOLD not in request.environ:
+        if here := metrics():
+            here.refused(code)
         _tell(upload_set, files=0, size=0, codes={code: 1}, names=[])
 
 

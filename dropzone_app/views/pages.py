@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from hashlib import sha256
+from hmac import compare_digest
 from typing import Any
 
 from flask import Response, current_app, jsonify, request, url_for
@@ -18,7 +19,7 @@ from ..kinds import icons, names_of
 from ..languages import capital, languages, told
 from ..storage import ChunkStorage
 from ..uploads import UploadSet
-from . import files
+from . import files, journal
 from .base import may, owner, page, render, site
 
 #: Refusals that the browser can make by itself, with the server's words.
@@ -90,6 +91,18 @@ def readyz() -> Response:
     """200 when an upload can be taken now: the database takes what is written, each storage is there and has room."""
     site().check_ready()
     return security.CookielessResponse("ok\n", mimetype="text/plain")
+
+
+def metrics() -> Response:
+    """The numbers, for who brings the token of UPLOADS_METRICS_TOKEN. Rejected without it."""
+    token, here = site().settings.metrics_token, journal.metrics()
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not (token and here and compare_digest(token.encode(), given.encode())):
+        raise Rejected.because("token_wrong")
+    text, media_type = here.text()
+    response = security.CookielessResponse(text, content_type=media_type)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def zone(upload_set: UploadSet, action: str | None = None) -> Markup:

@@ -92,9 +92,15 @@ class UploadSet(uploads.UploadSet):
         same, by Flask-WTF's settings, unless ``csrf`` is False or CSRFProtect has done so.
         """
         here = site_with(self)
+        journal.begin()
+        try:
+            return self._receive(here, request, field, csrf)
+        finally:
+            journal.end()
+
+    def _receive(self, here: uploads.Site, request: Request, field: str | None, csrf: bool) -> ReceivedBatch:
         configured = here.sets[self.name]
         batch: Batch | None = None
-        journal.begin()
         try:
             untouched = isinstance(request, UploadRequestMixin) and "files" not in request.__dict__
             if untouched:

@@ -13,7 +13,9 @@ from ..errors import Rejected
 from .base import page, token
 
 #: What anybody may see: the way in, what its page is made of, whether the server is well and ready, what was shared.
-OPEN = {f"uploads.{view}" for view in ("sign_in", "sign_out", "static", "healthz", "readyz", "shared")}
+OPEN = {
+    f"uploads.{view}" for view in ("sign_in", "sign_out", "static", "healthz", "readyz", "metrics", "shared")
+}
 #: Bytes of a form with a code in it.
 _MAX_FORM = 10_000
 
