@@ -114,9 +114,9 @@ def test_without_its_library_the_start_says_what_to_install(
 
 
 def test_all_workers_are_one_sum_also_when_one_of_them_is_killed(
-    live_server: Callable[..., LiveServer],
+    live_server: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
-    server = live_server(workers=2, env={"FLASK_UPLOADS_METRICS_TOKEN": TOKEN})
+    server = live_server(workers=2, env={"FLASK_UPLOADS_METRICS_TOKEN": TOKEN, "TMPDIR": str(tmp_path)})
 
     def asked() -> dict[str, float]:
         request = urllib.request.Request(f"{server.url}/metrics", headers=bearer())
@@ -140,3 +140,6 @@ def test_all_workers_are_one_sum_also_when_one_of_them_is_killed(
         time.sleep(0.05)
     found = asked()
     assert (found["uploads_parts_total files stored"], found["uploads_in_flight"]) == (24, 0)
+    assert list(tmp_path.glob("dropzone_app-metrics-*"))
+    # A worker that was just made may miss the word to stop.
+    server.kill()
