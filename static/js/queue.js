@@ -94,6 +94,8 @@ export class Queue {
     this.answers = new Answers(this);
     this.question = new Question(this);
     this.memory = new Memory(JSON.stringify([options.url, options.owner ?? ""]));
+    // The browser waits for another process when this is asked for first: not in the moment of a drop.
+    this.memory.read();
     addEventListener("storage", () => this.memory.keep());
     this.begun = new Begun(options, this.transport);
     this.line = new Line({
