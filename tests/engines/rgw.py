@@ -174,7 +174,9 @@ class RADOSGateway:
     def lying(self, url: str) -> dict[str, int]:
         """All that lies there, asked past the app: size by key."""
         prefix = _prefix_of(url)
-        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+        # A page has a thousand.
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+        found = [entry for page in pages for entry in page.get("Contents", [])]
         return {entry["Key"].removeprefix(prefix): entry["Size"] for entry in found}
 
     def remove(self, url: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract_chunks import ChunksContract
 from contract_rollback import RollbackContract, UndoContract
 from contract_storage import SIZES, StorageContract, content_of, exists, put, staged_with
 from core import SAMPLES, make_app, rows, site_of
@@ -47,6 +48,10 @@ def storage(opened: Open) -> CloudinaryStorage:
 @pytest.fixture
 def impatient(opened: Open) -> CloudinaryStorage:
     return opened(timeout="2")
+
+
+class TestChunks(ChunksContract):
+    pass
 
 
 class TestContract(StorageContract):
