@@ -82,8 +82,9 @@ def test_an_archive_with_links_and_paths_that_climb_is_kept_as_it_came_and_never
 ) -> None:
     folder = tmp_path / "here"
     visitor = host_visitor(folder, UploadSet("files", ARCHIVES, decode=True, strip_metadata=True))
-    (file,) = visitor.store(("file", name, make()))
-    assert visitor.get(file["url"]).data == make()
+    content = make()
+    (file,) = visitor.store(("file", name, content))
+    assert visitor.get(file["url"]).data == content
     assert stored_names(folder) == [file["key"]]
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
     assert not any(path.is_symlink() for path in tmp_path.rglob("*"))
