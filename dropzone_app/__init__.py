@@ -24,7 +24,7 @@ from flask_dropzone import Dropzone
 from markupsafe import Markup
 
 from . import chunked, cli, dropzone, security
-from .access import Access, RateLimit
+from .access import Access, RateLimit, UnderWay
 from .config import DEFAULTS, SettingError, Settings, absolute_sqlite
 from .errors import Rejected
 from .intake import Part
@@ -276,6 +276,7 @@ def _set_up(
     app.extensions["uploads_rate_limit"] = (
         RateLimit(app.config, settings.rate_limit) if settings.rate_limit else None
     )
+    app.extensions["uploads_under_way"] = UnderWay(settings.concurrent) if settings.concurrent else None
     app.extensions["uploads_access"] = Access(settings.access_code) if settings.access_code else None
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
     app.register_blueprint(blueprint)

@@ -6,7 +6,7 @@ import hmac
 import ipaddress
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from threading import Lock
 from typing import Any, cast
@@ -100,6 +100,29 @@ class RateLimit:
             current_app.logger.exception("the store of the rate limit failed")
             raise Rejected.because("unavailable") from None
         return max(math.ceil(ends - time.time()), 1)
+
+
+class UnderWay:
+    """How many requests that send files each owner has under way in this process."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._counts: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def begin(self, owner: str) -> bool:
+        """Count one more, which is to :meth:`end`; False where there are as many as may be."""
+        with self._lock:
+            if self._counts[owner] >= self.most:
+                return False
+            self._counts[owner] += 1
+            return True
+
+    def end(self, owner: str) -> None:
+        with self._lock:
+            self._counts[owner] -= 1
+            if not self._counts[owner]:
+                del self._counts[owner]
 
 
 class Access:

@@ -197,6 +197,8 @@ class Settings:
     min_rate: Size | None
     #: What one address may send in a while, in Flask-Limiter's words.
     rate_limit: str | None
+    #: Requests that send files which one owner may have under way in a process.
+    concurrent: int | None
     #: What people show to use the standalone server; None: anybody may.
     access_code: str | None
     #: Below which path a proxy sends the files of ``storage`` itself (nginx: X-Accel-Redirect); None: the app does.
@@ -244,6 +246,7 @@ class Settings:
             min_free=_given("UPLOADS_MIN_FREE", config, parse_size),
             min_rate=_given("UPLOADS_MIN_RATE", config, parse_rate),
             rate_limit=str(config.get("UPLOADS_RATE_LIMIT") or "") or None,
+            concurrent=_given("UPLOADS_CONCURRENT", config, parse_count),
             access_code=_given("UPLOADS_ACCESS_CODE", config, parse_code),
             x_accel=x_accel,
             metrics_token=_given("UPLOADS_METRICS_TOKEN", config, parse_code),
@@ -352,6 +355,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_MIN_FREE": None,
     "UPLOADS_MIN_RATE": 1000,
     "UPLOADS_RATE_LIMIT": None,
+    "UPLOADS_CONCURRENT": None,
     "UPLOADS_ACCESS_CODE": None,
     "UPLOADS_X_ACCEL": None,
     "UPLOADS_LANGUAGES": "en,zh",

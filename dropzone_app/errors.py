@@ -263,6 +263,10 @@ MESSAGES: dict[str, Message] = {
     "changed": Message(412, "The file is another one than you asked for; ask for it anew."),
     "range": Message(416, "The file does not have the range of bytes that was asked for."),
     "too_often": Message(429, "Too many uploads at the moment; wait a little and try again."),
+    "too_many_at_once": Message(
+        429,
+        "You have {limit} uploads under way, and may have no more at once; send this one when one has ended.",
+    ),
     "internal": Message(500, "Something went wrong on the server, and nothing was stored; try again."),
     "internal_stored": Message(
         500,

@@ -215,6 +215,8 @@ def refuse(rejected: Rejected) -> Response:
     sentence = traced(rejected.sentence_in(spoken), rejected.status, request_id(), spoken)
     response = plain_text(sentence, rejected.status, spoken)
     response.headers["Upload-Error"] = rejected.code
+    if rejected.code == "too_many_at_once":
+        response.headers["Retry-After"] = "1"
     if rejected.status == 401:
         # RFC 6750, 3: what a script may show.
         error = ' error="invalid_token"' if rejected.code == "token_wrong" else ""

@@ -1,6 +1,8 @@
-"""What one address may send in a while: told before a body is read, with the time to wait."""
+"""What one address may send in a while, and one owner at once: told before a body is read, with the time to wait."""
 
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,56 @@ def test_without_flask_limiter_the_start_says_what_to_install(
     with pytest.raises(SettingError, match=r"pip install 'dropzone_app\[limiter\]'"):
         make_app(tmp_path, UPLOADS_RATE_LIMIT="2 per hour")
     make_app(tmp_path)
+
+
+class Held(CountingInput):
+    """A body that comes when it is let."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self.begun, self.goes_on = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.begun.set()
+        assert self.goes_on.wait(60)
+        return super().read(size)
+
+
+def test_one_owner_has_so_many_uploads_under_way_and_others_have_their_own(tmp_path: Path) -> None:
+    app = make_app(tmp_path, UPLOADS_CONCURRENT=2)
+    visitor, other = Visitor(app), Visitor(app)
+    visitor.token()
+    with visitor.client.session_transaction() as session:
+        mine = dict(session)
+
+    def send(body: CountingInput) -> int:
+        same = Visitor(app)
+        with same.client.session_transaction() as session:
+            session.update(mine)
+        with same.post(body) as answer:
+            return answer.status_code
+
+    held = [Held(encode(("file", "a.png", PNG))) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        under_way = [pool.submit(send, body) for body in held]
+        try:
+            assert all(body.begun.wait(60) for body in held)
+            unread = CountingInput(encode(("file", "a.png", PNG)))
+            with visitor.post(unread) as answer:
+                assert unread.taken == 0
+                assert_refused(
+                    answer,
+                    429,
+                    "You have 2 uploads under way, and may have no more at once; send this one when one has ended.",
+                )
+            assert answer.headers["Retry-After"] == "1"
+            other.store(("file", "a.png", PNG))
+        finally:
+            for body in held:
+                body.goes_on.set()
+        assert [sent.result() for sent in under_way] == [201, 201]
+    # Refused ones end too, and leave their place.
+    for _ in range(3):
+        assert visitor.upload(("file", "a.exe", b"MZ")).status_code == 415
+    visitor.store(("file", "a.png", PNG))
+    assert app.extensions["uploads_under_way"]._counts == {}

@@ -18,7 +18,7 @@ from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from ..records import from_database_error
 from ..uploads import UploadSet
 from . import files, journal, pages, shares, sign_in, states, tus, upload
-from .base import check_upload, site, token
+from .base import begin_sending, check_upload, end_sending, owner, site, token
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -71,6 +71,7 @@ def make_blueprint(
         blueprint.add_url_rule("/metrics", "metrics", pages.metrics)
     blueprint.before_request(_guard)
     blueprint.teardown_request(lambda _: journal.end())
+    blueprint.teardown_request(end_sending)
     blueprint.teardown_request(lambda _: current_app.extensions["uploads_sweeper"]())
     blueprint.register_error_handler(Rejected, security.refuse)
     blueprint.register_error_handler(HTTPException, _http_error)
@@ -125,6 +126,7 @@ def _guard_body() -> None:
         upload_set = _upload_set()
         check_upload(upload_set)
     if is_upload:
+        begin_sending(owner())
         site().check_room(upload_set, request.content_length or 0)
         cast(UploadRequestMixin, request).intake = replace(
             _intake(), open_chunk=upload.chunk_opener(upload_set)

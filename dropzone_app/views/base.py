@@ -9,7 +9,7 @@ from flask import current_app, request, url_for
 from jinja2 import Undefined, defaults
 
 from .. import security
-from ..access import may_sign_out
+from ..access import UnderWay, may_sign_out
 from ..config import Size
 from ..errors import Rejected
 from ..kinds import icons, kind_of
@@ -28,6 +28,7 @@ _SYNTAX: dict[str, Any] = {
 
 
 _TOKEN = "dropzone_app.token"
+_SENDING = "dropzone_app.sending"
 
 
 def site() -> Site:
@@ -159,6 +160,23 @@ def check_upload(upload_set: UploadSet) -> None:
     owner()
     if not may_upload(upload_set):
         raise Rejected.because("not_authorized", name=upload_set.name)
+
+
+def begin_sending(owner: str) -> None:
+    """Count this request among those that send files of ``owner``, until it ends. Rejected where there are too many."""
+    limit: UnderWay | None = current_app.extensions["uploads_under_way"]
+    if limit is None:
+        return
+    if not limit.begin(owner):
+        raise Rejected.because("too_many_at_once", limit=limit.most)
+    request.environ[_SENDING] = owner
+
+
+def end_sending(_: BaseException | None = None) -> None:
+    """Count it no more."""
+    sender = request.environ.pop(_SENDING, None)
+    if sender is not None:
+        current_app.extensions["uploads_under_way"].end(sender)
 
 
 def may(action: security.Action, record: Record) -> bool:

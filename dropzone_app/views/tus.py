@@ -12,7 +12,7 @@ from .. import security
 from ..errors import Rejected
 from ..intake.request import Body
 from ..tus import CHECKSUMS, EXTENSIONS, VERSION, TusUpload, read_announced, read_checksum, read_number
-from .base import check_upload, may_upload, owner, owner_is_by_session, site
+from .base import begin_sending, check_upload, may_upload, owner, owner_is_by_session, site
 from .files import file_fields
 from .upload import tell_verdicts
 
@@ -108,6 +108,7 @@ def _create(name: str | None) -> Response:
     told = read_announced(size, request.headers.get("Upload-Metadata", ""))
     upload_set = site().upload_set(name or told.upload_set)
     check_upload(upload_set)
+    begin_sending(owner())
     site().check_room(upload_set, size)
     upload = TusUpload.create(site(), upload_set, owner(), told)
     begun = False
@@ -124,6 +125,7 @@ def _create(name: str | None) -> Response:
 
 
 def _append(upload: TusUpload) -> Response:
+    begin_sending(upload.owner)
     _take(upload, read_number("Upload-Offset", request.headers.get("Upload-Offset", "")))
     return _told(upload, 204)
 
