@@ -16,6 +16,8 @@ from engines.fleet import Engine, wait_until
 from engines.wire import BOUNDARY, END, PATIENCE, Visitor, field, form, part
 from support import LiveServer
 
+from dropzone_app.__main__ import THREADS
+
 COUNT = int(os.environ.get("CLIENTS", "1000"))
 """Of each kind."""
 AT_ONCE = 48
@@ -274,9 +276,9 @@ def test_who_holds_connections_open_in_silence_keeps_nobody_else_out(engine: Eng
     silent = [socket.create_connection(("127.0.0.1", visitor.server.port)) for _ in range(COUNT)]
     try:
         for n, client in enumerate(silent):
-            # Nothing, half a head, and of as many as leave threads free half a body.
+            # Nothing, half a head, and half a body of so few that no worker can have all its threads held by them.
             client.sendall(b"" if n % 2 else started[: n % len(started)])
-            if n < 24:
+            if n < THREADS - 4:
                 client.sendall(
                     started[n % len(started) if n % 2 == 0 else 0 :] + form([("a.bin", b"x")])[:50]
                 )
