@@ -528,7 +528,10 @@ export class Queue {
    * @param {import("./precheck.js").State | undefined} state
    */
   announced(entry, state) {
-    if (state?.state === "stored") this.settle(entry, { state: "stored", file: state.file });
+    const deletion = this.forgetting.get(entry.uuid);
+    // The answer is from before it was cancelled and wanted again: what was deleted after it was sent would be lost.
+    if (deletion) deletion.then(() => ["waiting", "paused"].includes(entry.state) && this.again(entry));
+    else if (state?.state === "stored") this.settle(entry, { state: "stored", file: state.file });
     else if (state?.state === "refused") this.refusedBefore(entry, state);
     else if (state?.state === "receiving" && isWhole(state, entry)) this.againLater(entry);
     else if (this.chunks.takes(entry)) this.chunks.put(entry, state);
