@@ -82,7 +82,8 @@ def test_to_delete_while_others_send_again_leaves_one_file_or_none(engine: Engin
         with ThreadPoolExecutor(TOGETHER) as pool:
             deleted, *answers = pool.map(act, range(TOGETHER))
         assert deleted.status == 204
-        assert all(answer.status == 201 or busy(answer) for answer in answers)
+        # 410: it was cancelled, and who sends it all the same may have been held back.
+        assert not [answer for answer in answers if answer.status not in {201, 410} and not busy(answer)]
         again = {answer.files[0]["id"] for answer in answers if answer.status == 201} - {first["id"]}
         assert len(again) <= 1
         assert len(engine.inventory().records) == before - 1 + len(again)
