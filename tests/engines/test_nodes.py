@@ -71,7 +71,9 @@ class Nodes:
             "no record": lying.items() - records.items(),
             "no object": records.items() - lying.items(),
             "not stored": self.rows("SELECT key FROM files WHERE state <> 'stored'"),
-            "unfinished": self.rows("SELECT uuid FROM uploads WHERE state NOT IN ('refused', 'stored')"),
+            "unfinished": self.rows(
+                "SELECT uuid FROM uploads WHERE state NOT IN ('refused', 'cancelled', 'stored')"
+            ),
             "parts": self.gateway.unfinished(self.store),
             "pieces": [
                 key for key in self.gateway.lying(self.store) if key.startswith(".staging/") and "-" in key
