@@ -26,7 +26,7 @@
  * @property {Report} report
  */
 
-/** A file of no more chunks is hashed chunk by chunk alone. */
+/** A file of no more chunks goes without digests. */
 const UNHASHED_CHUNKS = 2;
 
 /** @type {Omit<Answer, "kind">} */
@@ -135,8 +135,8 @@ export class ChunkedFile {
   }
 
   /**
-   * Whether the file is hashed as a whole. Where each of one or two chunks has its digest that tells nothing more; but
-   * what an earlier page has sent must be of the same file.
+   * To hash one or two chunks takes as long as to send them again, and requests of many files have no digests either;
+   * but what an earlier page has sent must be of the same file.
    */
   get isHashed() {
     return this.count > UNHASHED_CHUNKS || this.resumed || this.entry.doubted;
@@ -181,7 +181,7 @@ export class ChunkedFile {
     const { chunk, controller } = under;
     const { means } = this;
     const slice = this.entry.file.slice(chunk.start, chunk.end);
-    const sum = await means.sum(slice, controller.signal);
+    const sum = this.isHashed ? await means.sum(slice, controller.signal) : null;
     return means.post(chunk, { chunk: sum, file: this.sha256 ?? null }, {
       signal: controller.signal,
       progress: (loaded, total) => this.moved(under, loaded / total),

@@ -1,7 +1,7 @@
 """All that a line, a server and a person may do to a drop, as a seed decides: what is stored is what was dropped, once.
 
 FUZZ_SEEDS=500 goes through so many seeds, from FUZZ_FIRST on, with chunks of FUZZ_CHUNK bytes, and writes into FUZZ_LOG
-a line of JSON for each. A seed decides what befalls, and not when. Only chunks are altered: they have digests.
+a line of JSON for each. A seed decides what befalls, and not when. Only chunks that have digests are altered.
 """
 
 import contextlib
@@ -302,8 +302,8 @@ class Person:
 
 
 def altered(body: bytes, at: int) -> bytes:
-    """A chunk with one bit of its file turned over: its bytes alone are not ASCII."""
-    if b'name="dzuuid"' not in body:
+    """A chunk that has a digest, with one bit of its file turned over: its bytes alone are not ASCII."""
+    if b'name="dzchunksha256"' not in body:
         return body
     for place in (*range(at, len(body)), *range(at)):
         if body[place] >= 0x80:
