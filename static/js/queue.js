@@ -708,7 +708,8 @@ export class Queue {
       const answer = await this.transport.request({ method: "DELETE", url, timeout: 30_000 });
       // Gone already is what was wanted.
       if (answer.status === 204 || answer.status === 404) return "";
-      const later = answer.kind !== "answer" || [409, 429, 503].includes(answer.status);
+      // Also a proxy that has just lost its server.
+      const later = answer.kind !== "answer" || answer.status >= 500 || [409, 429].includes(answer.status);
       if (!later || tries === 3) return verdicts(answer, [{ key: "", uuid, name: "" }], this.options)[0].sentence ?? "";
       await new Promise((resolve) => setTimeout(resolve, retryAfter(answer.retryAfter) ?? 1000 * tries));
     }

@@ -394,6 +394,21 @@ def test_cancel_ends_what_is_open_and_what_was_stored_meanwhile_is_not_kept(
     assert [file["filename"] for file in listed(proxied)] == ["two.txt"]
 
 
+def test_a_proxy_that_has_just_lost_its_server_ends_no_cancelling(
+    proxied: Page, proxy: Proxy, files: list[Path]
+) -> None:
+    answered = threading.Event()
+    proxy.hold(answered)
+    rule = proxy.answer(502, "<h1>Bad gateway</h1>", method="DELETE", path="/uploads/.*")
+    drop(proxied, files[0])
+    expect(row(proxied, files[0].name)).to_have_attribute("data-state", "checking")
+    row(proxied, files[0].name).get_by_role("button", name="Cancel").click()
+    answered.set()
+    assert finished(proxied, 1)["cancelled"] == 1
+    assert rule.met == 1
+    assert listed(proxied) == []
+
+
 def test_what_is_cancelled_while_its_answer_is_lost_is_not_kept_and_what_is_wanted_again_is(
     page: Page, server: LiveServer, files: list[Path]
 ) -> None:
