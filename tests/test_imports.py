@@ -1,6 +1,12 @@
 """Imports point one way, and few modules know a framework: what keeps each module readable by itself."""
 
 import ast
+import configparser
+import importlib.metadata
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +153,46 @@ def test_an_import_from_below_is_fine(tmp_path: Path, module: str, line: str) ->
     source.parent.mkdir(exist_ok=True)
     source.write_text(line)
     assert violations(tmp_path) == []
+
+
+#: An app of the defaults, and what most people do with it. Prints what was imported for that.
+USED = """
+import io, json, sys
+from dropzone_app import create_app
+app = create_app({"SECRET_KEY": "test", "WTF_CSRF_ENABLED": False})
+client = app.test_client()
+assert client.get("/").status_code == 200
+assert client.post("/upload", data={"file": (io.BytesIO(b"hello"), "a.txt")}).status_code == 201
+assert client.get("/files").status_code == 200
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def plain(requirement: str) -> str:
+    """The name of a package in a requirement, as all its spellings are compared."""
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
+
+
+def test_what_only_an_extra_needs_is_not_imported_before_it_is_used(tmp_path: Path) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(SOURCES.parent / "setup.cfg")
+    extras = [lines for extra, lines in setup["options.extras_require"].items() if extra != "dev"]
+    wanted = {plain(line) for lines in extras for line in lines.split("\n") if line}
+    modules = importlib.metadata.packages_distributions()
+    of_extras = {name for name, packages in modules.items() if wanted & set(map(plain, packages))}
+    assert {
+        "boto3",
+        "psycopg",
+        "cloudinary",
+        "PIL",
+        "magic",
+        "flask_limiter",
+        "prometheus_client",
+    } <= of_extras
+    printed = subprocess.run(
+        [sys.executable, "-c", USED], cwd=tmp_path, check=True, capture_output=True
+    ).stdout
+    used = set(json.loads(printed))
+    assert {"flask", "sqlalchemy", "multipart"} <= used
+    # Alembic and the server are required, and yet for a start alone.
+    assert not used & (of_extras | {"alembic", "granian"})

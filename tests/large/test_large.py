@@ -9,14 +9,16 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pytest
 from support import LiveServer, missing
 
+T = TypeVar("T")
 MIB = 1 << 20
 BOUNDARY = "----boundary-of-a-big-form"
 
@@ -76,13 +78,35 @@ class Measured:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
+    def upload_at_once(self, contents: list[Content]) -> tuple[list[tuple[int, str]], Cost]:
+        """Post each on a connection of its own, all at the same time; status and body of each, and the cost of all."""
+
+        def post(content: Content) -> tuple[int, str]:
+            body, length = self._form("at-once.dat", content, {})
+            connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=100)
+            with closing(connection):
+                connection.request("POST", "/upload", body, {**self._headers, "Content-Length": str(length)})
+                answer = connection.getresponse()
+                return answer.status, answer.read().decode()
+
+        with ThreadPoolExecutor(len(contents)) as pool:
+            return self._cost_of(lambda: list(pool.map(post, contents)))
+
     def upload(
         self, filename: str, content: Content, fields: Mapping[str, object] | None = None
     ) -> tuple[int, str, Cost]:
         """Post one part behind these fields; status, body and cost."""
+        body, length = self._form(filename, content, fields or {})
+        answer, cost = self._measure("POST", "/upload", body, length, self._headers)
+        return answer.status, answer.read().decode(), cost
+
+    def _form(
+        self, filename: str, content: Content, fields: Mapping[str, object]
+    ) -> tuple[Iterator[bytes | memoryview], int]:
+        """A form of one part, and its length."""
         head = "".join(
             f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-            for name, value in (fields or {}).items()
+            for name, value in fields.items()
         ).encode()
         head += (
             f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
@@ -95,9 +119,21 @@ class Measured:
             yield from content
             yield tail
 
-        length = len(head) + content.size + len(tail)
-        answer, cost = self._measure("POST", "/upload", body(), length, self._headers)
-        return answer.status, answer.read().decode(), cost
+        return body(), len(head) + content.size + len(tail)
+
+    def upload_batch(self, files: list[tuple[str, bytes]]) -> Cost:
+        """Post these in one request; all are stored. The cost."""
+        body = b"".join(
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file[{n}]"; filename="{name}"\r\n\r\n'.encode()
+            + content
+            + b"\r\n"
+            for n, (name, content) in enumerate(files)
+        )
+        body += f"--{BOUNDARY}--\r\n".encode()
+        answer, cost = self._measure("POST", "/upload", iter([body]), len(body), self._headers)
+        assert answer.status == 201, answer.read()
+        answer.read()
+        return cost
 
     def upload_by_tus(self, filename: str, content: Content) -> tuple[str, Cost]:
         """Begin an upload of the tus protocol, and send all of it in one request; its address, and the cost of that."""
@@ -128,17 +164,23 @@ class Measured:
         length: int,
         headers: Mapping[str, str],
     ) -> tuple[http.client.HTTPResponse, Cost]:
+        def send() -> http.client.HTTPResponse:
+            self._connection.request(method, path, body, {**headers, "Content-Length": str(length)})
+            # Its head comes when all is done.
+            return self._connection.getresponse()
+
+        return self._cost_of(send)
+
+    def _cost_of(self, send: Callable[[], T]) -> tuple[T, Cost]:
         pids = self.server.pids()
         written, before = self._written(pids), {}
         for pid in pids:
             # From here on the kernel's peak is the peak of this upload.
             Path(f"/proc/{pid}/clear_refs").write_text("5")
             before[pid] = kernel_count(pid, "status", "VmRSS") * 1024
-        self._connection.request(method, path, body, {**headers, "Content-Length": str(length)})
-        answer = self._connection.getresponse()
-        # Its head comes when all is done.
+        sent = send()
         growth = {pid: kernel_count(pid, "status", "VmHWM") * 1024 - before[pid] for pid in pids}
-        return answer, Cost(self._written(pids) - written, growth)
+        return sent, Cost(self._written(pids) - written, growth)
 
     def _written(self, pids: list[int]) -> int:
         return sum(kernel_count(pid, "io", "write_bytes") for pid in pids)
@@ -303,3 +345,16 @@ def test_five_gigabytes_of_two_chunks_that_meet_beyond_four_are_one_file(
             whole.update(piece)
     assert (file["size"], file["sha256"]) == (total, whole.hexdigest())
     assert max(cost.growth.values()) <= 32 * MIB
+
+
+def test_small_files_are_written_once_with_their_records(measured: Callable[..., Measured]) -> None:
+    """A file takes whole blocks of the disk, a record some pages of the database's log."""
+    server = measured()
+    for parts, size, batches, most in ((5, MIB, 10, 1.05), (10, 10 << 10, 30, 2.5)):
+        costs = [
+            server.upload_batch([(f"{size} {batch} {n}.dat", os.urandom(size)) for n in range(parts)])
+            for batch in range(batches)
+        ]
+        written = sum(cost.written for cost in costs) / (batches * parts * size)
+        print(f"{size} bytes each: written {written:.4f} per byte")
+        assert 1.0 <= written <= most
