@@ -69,6 +69,12 @@ export class Queue {
     this.inDrop = 0;
     /** Deletions under way that belong to what people were told, by uuid. @type {Map<string, Promise<string>>} */
     this.forgetting = new Map();
+    /**
+     * What an earlier page may have had stored, and a person cancelled before the server told, by uuid.
+     *
+     * @type {Set<string>}
+     */
+    this.untold = new Set();
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.quiet = undefined;
     this.enqueued = 0;
@@ -216,6 +222,7 @@ export class Queue {
   cancel = (file) => {
     const entry = this.entries.get(file);
     if (!entry || !isOpen(entry)) return;
+    if (entry.left && !entry.sent) this.untold.add(entry.uuid);
     this.held.delete(entry);
     this.precheck.remove(entry);
     this.batches.remove(entry);
@@ -475,7 +482,8 @@ export class Queue {
       const working = this.counts.open + this.walks + this.requests.size + this.forgetting.size > 0;
       if (working || this.finished) return;
       this.finished = true;
-      if (this.counts.failed === 0) this.memory.forget();
+      // Wanted after all, it has to be asked for under the same uuid.
+      if (this.counts.failed + this.untold.size === 0) this.memory.forget();
       this.meter.reset();
       this.dropzone.emit("totaluploadprogress", 100, this.tally.bytes.total, this.tally.bytes.sent);
       this.dropzone.emit("queuecomplete");
@@ -528,6 +536,7 @@ export class Queue {
    * @param {import("./precheck.js").State | undefined} state
    */
   announced(entry, state) {
+    this.untold.delete(entry.uuid);
     const deletion = this.forgetting.get(entry.uuid);
     // The answer is from before it was cancelled and wanted again: what was deleted after it was sent would be lost.
     if (deletion) deletion.then(() => ["waiting", "paused"].includes(entry.state) && this.again(entry));

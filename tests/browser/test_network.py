@@ -469,6 +469,35 @@ def test_what_was_cancelled_and_sent_again_is_known_after_a_reload(
     assert len(listed(proxied)) == 3
 
 
+@pytest.mark.parametrize("taken_out", ["Cancel", "Remove"])
+def test_what_an_earlier_page_has_stored_is_not_stored_again_where_it_was_taken_out_before_the_server_told(
+    proxied: Page, proxy: Proxy, files: list[Path], taken_out: str
+) -> None:
+    queue = "document.querySelector('.dropzone').batchUploader"
+    proxied.evaluate(f"{queue}.pause()")
+    drop(proxied, *files)
+    # So that the drop is not done before the reload.
+    row(proxied, "one.png").get_by_role("button", name="Pause").click()
+    proxied.evaluate(f"{queue}.resume()")
+    until(proxied, f"{queue}.counts.stored === 2")
+    proxied.once("dialog", lambda dialog: dialog.accept())
+    proxied.reload()
+    asked = threading.Event()
+    proxy.hold(asked, path="/upload/.*check")
+    drop(proxied, *files)
+    row(proxied, "two.txt").get_by_role("button", name="Cancel").click()
+    if taken_out == "Remove":
+        proxied.evaluate(f"{queue}.clear()")
+    asked.set()
+    until(proxied, f"{queue}.finished")
+    if taken_out == "Remove":
+        drop(proxied, files[1])
+    else:
+        row(proxied, "two.txt").get_by_role("button", name="Send again").click()
+    assert finished(proxied, 3)["stored"] == 3
+    assert len(listed(proxied)) == 3
+
+
 def test_a_cancelled_big_file_stops_at_once(
     live_server: Callable[..., LiveServer], page: Page, tmp_path: Path
 ) -> None:
