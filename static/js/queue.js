@@ -38,7 +38,7 @@ import { createWidget } from "./widget.js";
 const QUIET_MS = 50;
 /** Another request with the same file is just being stored; the server needs no longer for it. */
 const BUSY_FILE_MS = 2000;
-const DELETES_AT_ONCE = 4;
+const DELETES_AT_ONCE = 6;
 
 /** The queue of one zone: takes files from Dropzone, packs them into requests, deals out the verdicts. */
 export class Queue {
