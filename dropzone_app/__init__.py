@@ -46,7 +46,7 @@ from .kinds import (
 from .metrics import Metrics
 from .records import Quota, Records
 from .signals import upload_deleted, upload_rejected, upload_stored
-from .storage import Storage, open_storage
+from .storage import DirectStorage, Storage, open_storage
 from .sweep import Sweeper
 from .uploads import Site, check_sets
 from .views import finish_answers, make_blueprint, pages
@@ -346,6 +346,11 @@ def _storages(settings: Settings, sets: tuple[UploadSet, ...]) -> dict[str, Stor
         if own is not None:
             name = f"The storage of the upload set {upload_set.name!r}"
             storages[upload_set.name] = opened(own, name) if isinstance(own, str) else own
+        if upload_set.direct and not isinstance(storages.get(upload_set.name, storages[""]), DirectStorage):
+            raise SettingError(
+                f"The upload set {upload_set.name!r} is direct, and its storage is no store that takes files from "
+                "browsers; set UPLOADS_STORAGE to 's3://…', or leave direct out."
+            )
         if upload_set.duplicates != "keep" and not settings.digest:
             raise SettingError(
                 f"The upload set {upload_set.name!r} tells duplicates by digest; UPLOADS_DIGEST must be 'sha256'."

@@ -127,6 +127,15 @@ class Screening:
                 self.rejected = rejected
         return self.rejected is None
 
+    @property
+    def wants_all(self) -> bool:
+        """Whether each byte is looked at, and not only the first ones."""
+        return self._text is not None
+
+    def skip(self, size: int) -> None:
+        """Take so many bytes for seen."""
+        self.size += size
+
     def finish(self, opener: Opener) -> Rejected | None:
         """All bytes were there: the refusal, if there is one. ``opener`` is called where more than the head must tell.
 

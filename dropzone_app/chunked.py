@@ -20,7 +20,7 @@ from .checks import Screening, check_announced, check_sha256
 from .errors import Rejected
 from .intake import Part, rewind
 from .intake.chunks import Chunk, IncomingChunk, read_chunk
-from .naming import display_path
+from .naming import display_name, display_path
 from .records import COMMITTING, RECEIVING, REFUSED, STORED, Held, Record, Taken, Unfinished, new_id, now
 from .storage import Chunks, ChunkStorage, Damaged, JoinedFile
 from .uploads import Site, UploadSet
@@ -52,7 +52,7 @@ class UnfinishedFiles:
 
         ``told``: the fields of :class:`Unfinished` that the client settles. ``refusal``: for what these are.
         """
-        handle = "" if refusal else self._chunks().begin(told["size"])
+        handle = "" if refusal else self._handle(told["size"], told["chunk_size"])
         wanted = Unfinished(
             owner=self._owner,
             set=self._set.name,
@@ -71,6 +71,32 @@ class UnfinishedFiles:
             if handle and (begun is None or begun.id != wanted.id):
                 self._chunks().drop(handle)
         return begun
+
+    def _begin(
+        self, uuid: str, filename: str, path: str, size: int, chunk_size: int
+    ) -> tuple[Unfinished, bool]:
+        """The upload that a first piece begins, refused or not; False where another request has just begun it."""
+        refusal: str | None = None
+        filename = display_name(filename)
+        try:
+            check_announced(self._rules, filename, size)
+        except Rejected as rejected:
+            refusal = rejected.dumps()
+        id = new_id()
+        begun = self.begin(
+            refusal=refusal,
+            id=id,
+            uuid=uuid,
+            filename=filename,
+            path=display_path(path),
+            size=size,
+            chunk_size=chunk_size,
+        )
+        return begun, begun.id == id
+
+    def _handle(self, size: int, chunk_size: int) -> str:
+        """What the storage calls the bytes of a new file."""
+        return self._chunks().begin(size)
 
     def _chunks(self) -> Chunks:
         storage = self._site.storage_of(self._set)
@@ -137,9 +163,7 @@ class UnfinishedFiles:
                 staged=joined,
             )
             try:
-                for data in joined.read_through(chunks):
-                    if not part.screen(data):
-                        break
+                self._read(part, joined, chunks)
                 part.finish()
             except Damaged:
                 part.reject(Rejected.because("damaged"))
@@ -151,6 +175,12 @@ class UnfinishedFiles:
             except Rejected as rejected:
                 return Verdict("file", upload.filename, rejected=rejected)
             return batch.verdicts[0]
+
+    def _read(self, part: Part, joined: JoinedFile, chunks: Sequence[Held]) -> None:
+        """Have the rules look at a whole file. Damaged where it is not what arrived."""
+        for data in joined.read_through(chunks):
+            if not part.screen(data):
+                break
 
     def _join(self, upload: Unfinished, chunks: Sequence[Held]) -> JoinedFile:
         try:
@@ -164,6 +194,55 @@ class UnfinishedFiles:
         self._unfinished.refuse(upload.id, rejected.dumps())
         drop(self._site, upload)
         return Verdict("file", upload.filename, rejected=rejected)
+
+    def _find(self, uuid: str) -> Unfinished | None:
+        """The owner's upload with this uuid, unless the file that had the same bytes was deleted since."""
+        upload = self._unfinished.find(self._owner, uuid)
+        if upload and upload.state == STORED and self._same_bytes(upload) is None:
+            self._unfinished.remove(upload.id)
+            return None
+        return upload
+
+    def _record(self, uuid: str) -> Record | None:
+        return self._site.records.of_uuids(self._owner, [uuid]).get(uuid)
+
+    def _check_same(self, upload: Unfinished, *facts: tuple[str, object, object]) -> None:
+        """Rejected unless what is told of a file (name of the fact, told, settled) is what began it."""
+        for field, told, settled in (*facts, ("upload set", self._set.name, upload.set)):
+            if told != settled:
+                raise Rejected.because("chunk_changed", field=field)
+
+    def _forget_if_lost(self, upload: Unfinished) -> None:
+        """Rejected where somebody has cleared away what had arrived of a file; OSError where the storage is gone."""
+        found = self._unfinished.find(self._owner, upload.uuid)
+        if found and found.id == upload.id and found.state == RECEIVING:
+            self._forget(upload)
+            raise Rejected.because("upload_gone")
+
+    def _outcome(self, uuid: str, size: int | None, key: str = "file") -> Verdict:
+        """The verdict of a file that takes no more bytes; Rejected where that is not decided in time.
+
+        ``size``: of the whole file, where it is told.
+        """
+        deadline = time.monotonic() + COMMIT_PATIENCE
+        while True:
+            # In this order: what is committed in between is found by the second look.
+            upload = self._unfinished.find(self._owner, uuid)
+            record = self._record(uuid)
+            if record and record.state == STORED:
+                if size is not None and not record.came_as(size, None):
+                    raise Rejected.because("uuid_taken")
+                return Verdict(key, record.filename, record=record, repeated=True)
+            if upload and upload.refused:
+                return _recorded(key, upload)
+            if upload and upload.state == STORED and (record := self._same_bytes(upload)):
+                return Verdict(key, upload.filename, record=record, repeated=True)
+            if not record and not upload:
+                raise Rejected.because("upload_gone")
+            committing = any(row and row.state == COMMITTING for row in (upload, record))
+            if not committing or time.monotonic() > deadline:
+                raise Rejected.because("uuid_busy")
+            time.sleep(0.05)
 
     def _same_bytes(self, upload: Unfinished) -> Record | None:
         return self._site.records.file(upload.file) if upload.file else None
@@ -199,11 +278,7 @@ class ChunkedUploads(UnfinishedFiles):
         """
         incoming = ReceivedChunk(chunk, key=key, filename=filename)
         # In this order: a file that is stored between the two looks is found by the second.
-        upload = self._unfinished.find(self._owner, chunk.uuid)
-        if upload and upload.state == STORED and self._same_bytes(upload) is None:
-            # The file that had the same bytes was deleted since.
-            self._unfinished.remove(upload.id)
-            upload = None
+        upload = self._find(chunk.uuid)
         if record := self._record(chunk.uuid):
             if upload and upload.state == RECEIVING and record.state == STORED:
                 # The same file has come in one part since.
@@ -211,11 +286,20 @@ class ChunkedUploads(UnfinishedFiles):
                 drop(self._site, upload)
             return incoming
         if upload is None:
-            upload, incoming.first = self._begin(chunk, incoming.filename, display_path(path))
+            upload, incoming.first = self._begin(
+                chunk.uuid, incoming.filename, path, chunk.size, chunk.chunk_size
+            )
         incoming.upload = upload
         if upload.state != RECEIVING:
             return incoming
-        self._check_unchanged(chunk, incoming.filename, upload)
+        if upload.direct:
+            raise Rejected.because("other_way")
+        self._check_same(
+            upload,
+            ("dztotalfilesize", chunk.size, upload.size),
+            ("dzchunksize", chunk.chunk_size, upload.chunk_size),
+            ("filename", incoming.filename, upload.filename),
+        )
         chunks = self._chunks()
         try:
             if self._unfinished.holds(upload.id, chunk.start, chunk.end):
@@ -258,11 +342,11 @@ class ChunkedUploads(UnfinishedFiles):
             return verdict
         incoming.check()
         if upload is None or upload.state != RECEIVING or incoming.late:
-            return self._outcome(incoming)
+            return self._outcome(chunk.uuid, chunk.size, incoming.name)
         try:
             held = Held(chunk.start, chunk.end, incoming.keep())
         except FileNotFoundError:
-            return self._outcome(incoming)
+            return self._outcome(chunk.uuid, chunk.size, incoming.name)
         match self._unfinished.take(upload.id, held, sha256):
             case Taken.KEPT | Taken.AGAIN:
                 return None
@@ -275,73 +359,7 @@ class ChunkedUploads(UnfinishedFiles):
             case Taken.REDECLARED:
                 raise Rejected.because("chunk_changed", field="sha256")
             case Taken.CLOSED:
-                return self._outcome(incoming)
-
-    # ---- the first chunk
-
-    def _begin(self, chunk: Chunk, filename: str, path: str) -> tuple[Unfinished, bool]:
-        """The upload that a first chunk begins, refused or not; False where another request has just begun it."""
-        refusal: str | None = None
-        try:
-            check_announced(self._rules, filename, chunk.size)
-        except Rejected as rejected:
-            refusal = rejected.dumps()
-        id = new_id()
-        begun = self.begin(
-            refusal=refusal,
-            id=id,
-            uuid=chunk.uuid,
-            filename=filename,
-            path=path,
-            size=chunk.size,
-            chunk_size=chunk.chunk_size,
-        )
-        return begun, begun.id == id
-
-    def _check_unchanged(self, chunk: Chunk, filename: str, upload: Unfinished) -> None:
-        """Rejected unless this chunk says of its file what the first one said."""
-        for field, told, settled in (
-            ("dztotalfilesize", chunk.size, upload.size),
-            ("dzchunksize", chunk.chunk_size, upload.chunk_size),
-            ("filename", filename, upload.filename),
-            ("upload set", self._set.name, upload.set),
-        ):
-            if told != settled:
-                raise Rejected.because("chunk_changed", field=field)
-
-    def _forget_if_lost(self, upload: Unfinished) -> None:
-        """Rejected where somebody has cleared away what had arrived of a file; OSError where the storage is gone."""
-        found = self._unfinished.find(self._owner, upload.uuid)
-        if found and found.id == upload.id and found.state == RECEIVING:
-            self._forget(upload)
-            raise Rejected.because("upload_gone")
-
-    # ---- what became of it
-
-    def _outcome(self, incoming: ReceivedChunk) -> Verdict:
-        """The verdict of a file that takes no more chunks; Rejected where that is not decided in time."""
-        chunk, deadline = incoming.chunk, time.monotonic() + COMMIT_PATIENCE
-        while True:
-            # In this order: what is committed in between is found by the second look.
-            upload = self._unfinished.find(self._owner, chunk.uuid)
-            record = self._record(chunk.uuid)
-            if record and record.state == STORED:
-                if not record.came_as(chunk.size, None):
-                    raise Rejected.because("uuid_taken")
-                return Verdict(incoming.name, record.filename, record=record, repeated=True)
-            if upload and upload.refused:
-                return _recorded(incoming.name, upload)
-            if upload and upload.state == STORED and (record := self._same_bytes(upload)):
-                return Verdict(incoming.name, upload.filename, record=record, repeated=True)
-            if not record and not upload:
-                raise Rejected.because("upload_gone")
-            committing = any(row and row.state == COMMITTING for row in (upload, record))
-            if not committing or time.monotonic() > deadline:
-                raise Rejected.because("uuid_busy")
-            time.sleep(0.05)
-
-    def _record(self, uuid: str) -> Record | None:
-        return self._site.records.of_uuids(self._owner, [uuid]).get(uuid)
+                return self._outcome(chunk.uuid, chunk.size, incoming.name)
 
 
 def recover(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from itertools import chain
 from typing import cast
@@ -85,6 +86,33 @@ def doctor(url: str | None, as_json: bool) -> None:
                 click.echo(f"         {finding.mend}")
     if any(finding.level == PROBLEM for finding in findings):
         raise SystemExit(1)
+
+
+@uploads.command("cors")
+@click.argument("origins", nargs=-1, required=True, metavar="ORIGIN...")
+def cors(origins: tuple[str, ...]) -> None:
+    """Let pages of each ORIGIN, such as https://files.example.org, send files straight to the stores of direct sets.
+
+    It is one rule of the bucket's CORS configuration, in place of the one that was set so before; others stay.
+    """
+    site: Site = current_app.extensions["uploads"]
+    for origin in origins:
+        if not re.fullmatch(r"https?://[^/\s*]+", origin):
+            raise click.ClickException(
+                f"{shown(origin)} is no origin; give one such as https://files.example.org"
+            )
+    if not site.direct:
+        raise click.ClickException(
+            "No upload set is direct; UPLOADS_DIRECT or UploadSet(…, direct=True) makes one so."
+        )
+    for name, store in site.direct.items():
+        try:
+            store.allow(origins)
+        except OSError as error:
+            raise click.ClickException(
+                f"The store of {name!r} does not take that: {error.strerror}."
+            ) from error
+        click.echo(f"{store.origin}: pages of {', '.join(origins)} may send files of {name!r} there.")
 
 
 @uploads.group("token")

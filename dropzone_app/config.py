@@ -92,6 +92,14 @@ def parse_count(setting: str, value: object) -> int:
     return int(str(value))
 
 
+def parse_minutes(setting: str, value: object) -> int:
+    """Minutes for which a signed address is good, a week at most; SettingError names ``setting``."""
+    minutes = parse_count(setting, value)
+    if minutes > 7 * 24 * 60:
+        raise SettingError(f"{setting} must be 10080, a week, at most; it is {value!r}.")
+    return minutes
+
+
 def parse_rate(setting: str, value: object) -> Size | None:
     """Bytes a second, None for 0 or "none"; SettingError names ``setting``."""
     return None if str(value).strip().lower() in {"0", "none"} else parse_size(setting, value)
@@ -199,6 +207,8 @@ class Settings:
     rate_limit: str | None
     #: Requests that send files which one owner may have under way in a process.
     concurrent: int | None
+    #: Minutes for which a client may send a part straight to the store once it was signed.
+    direct_minutes: int
     #: What people show to use the standalone server; None: anybody may.
     access_code: str | None
     #: Below which path a proxy sends the files of ``storage`` itself (nginx: X-Accel-Redirect); None: the app does.
@@ -247,6 +257,7 @@ class Settings:
             min_rate=_given("UPLOADS_MIN_RATE", config, parse_rate),
             rate_limit=str(config.get("UPLOADS_RATE_LIMIT") or "") or None,
             concurrent=_given("UPLOADS_CONCURRENT", config, parse_count),
+            direct_minutes=parse_minutes("UPLOADS_DIRECT_MINUTES", config["UPLOADS_DIRECT_MINUTES"]),
             access_code=_given("UPLOADS_ACCESS_CODE", config, parse_code),
             x_accel=x_accel,
             metrics_token=_given("UPLOADS_METRICS_TOKEN", config, parse_code),
@@ -365,6 +376,8 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_STRIP_METADATA": None,
     "UPLOADS_SVG": None,
     "UPLOADS_SCAN": None,
+    "UPLOADS_DIRECT": None,
+    "UPLOADS_DIRECT_MINUTES": 15,
 }
 
 

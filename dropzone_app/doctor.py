@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.exc import SQLAlchemyError
 
 from .config import Size
-from .storage import Storage
+from .storage import Direct, Storage
 from .uploads import Site
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -62,6 +62,8 @@ def examine(site: Site, secret_key: str | bytes, url: str | None = None) -> Iter
     ]
     for name, storage in site.storages.items():
         looks.append((f"storage of {name}" if name else "storage", lambda kept=storage: _storage(site, kept)))  # type: ignore[misc]
+    for name, store in site.direct.items():
+        looks.append((f"store of {name}", lambda store=store: _cors(store, url)))  # type: ignore[misc]
     if url:
         looks.append(("proxy", lambda: _proxy(site, url)))
     for check, look in looks:
@@ -176,6 +178,25 @@ def _storage(site: Site, storage: Storage) -> Iterator[Finding]:
         yield _warning(
             f"The clock of {folder} is {skew:.0f} seconds off: what is still used may look abandoned.",
             "Let both machines keep their time by NTP.",
+        )
+
+
+def _cors(store: Direct, url: str | None) -> Iterator[Finding]:
+    """Whether browsers may send files to a store from a page of ours."""
+    page = urlsplit(url or "")
+    origin = f"{page.scheme}://{page.netloc}" if url else "https://files.example.org"
+    try:
+        allowed = store.origins()
+    except OSError as error:
+        yield _warning(
+            f"{store.origin} does not tell from which pages browsers may send files there: {error.strerror}.",
+            "Let these credentials read the bucket's CORS configuration, or look at it yourself.",
+        )
+        return
+    if not allowed or (url and not {"*", origin} & {*allowed}):
+        yield _problem(
+            f"{store.origin} lets no browser send files there from {origin if url else 'any page'}.",
+            f"flask uploads cors {origin}",
         )
 
 

@@ -132,6 +132,14 @@ MESSAGES: dict[str, Message] = {
     "upload_cancelled": Message(
         410, "the upload of this file was cancelled; drop the file again to send it after all."
     ),
+    # A file that goes straight to the store.
+    "not_direct": Message(400, "files cannot go straight to the store here; send this one to the server."),
+    "other_way": Message(
+        409, "a part of this file came another way before; cancel that upload, then send the file again."
+    ),
+    "parts_missing": Message(
+        409, "{there} of this file are in the store, and it has {size}; send what is missing."
+    ),
     "no_chunks": Message(400, "files cannot be sent in chunks here; send the file in one piece."),
     # A request of the tus protocol; the upload may go on.
     "tus_version": Message(

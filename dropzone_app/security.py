@@ -323,9 +323,11 @@ def csp_nonce() -> str:
 def guard_page(response: Response) -> None:
     """The headers of an HTML page of ours."""
     response.content_language.add(language())
+    here = cast(Site, current_app.extensions["uploads"])
+    stores = "".join(f" {origin}" for origin in here.direct_origins)
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'self' 'nonce-{csp_nonce()}'; style-src 'self'; "
-        "img-src 'self' data: blob:; connect-src 'self'; media-src 'self'; form-action 'self'; "
+        f"img-src 'self' data: blob:; connect-src 'self'{stores}; media-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
     response.headers["X-Content-Type-Options"] = "nosniff"

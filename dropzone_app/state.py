@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .checks import check_announced
 from .errors import Rejected
 from .naming import display_name, shown
-from .records import STORED, Held, Record, Unfinished
+from .records import COMMITTING, STORED, Held, Record, Unfinished
 from .uploads import Site, UploadSet
 
 
@@ -20,6 +20,7 @@ class Announced:
     filename: str
     size: int
     sha256: str | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def of_upload(upload: Unfinished, held: Sequence[Held]) -> State:
     if upload.refused and upload.refusal:
         return State("refused", upload.size, rejected=Rejected.loads(upload.refusal))
     ranges: list[tuple[int, int]] = []
+    if upload.direct and upload.state == COMMITTING:
+        ranges = [(0, upload.size)]
     for start, end, _ in held:
         if ranges and ranges[-1][1] == start:
             start = ranges.pop()[0]

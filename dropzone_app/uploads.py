@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Self
 
 from .checks import Rules
@@ -36,7 +37,7 @@ from .kinds import DEFAULT_TYPES, AllExcept
 from .naming import shown, storage_key
 from .processing import Processing, Scanner, Svg
 from .records import STORED, Record, Records, new_id
-from .storage import Bounded, LocalStorage, Storage, Thumbnails
+from .storage import Bounded, Direct, DirectStorage, LocalStorage, Storage, Thumbnails
 
 Check = Callable[[Part], None]
 Batching = Literal["each", "all"]
@@ -64,6 +65,7 @@ class UploadSet:
     - ``svg``: what becomes of SVG drawings where ``extensions`` name them: "refuse" them, "clean" them of scripts and
       foreign addresses, or keep them as they are, to be saved and never shown ("attachment", where nothing is said).
     - ``scan``: a virus scanner, ``clamd:/path/to/socket`` or ``clamd://host:port``.
+    - ``direct``: whether large files go from the browser straight to the store, which is S3 then.
     - ``checks``: functions of a staged part that raise :class:`Rejected`.
 
     None leaves an option to the configuration of each app, as :data:`OPTIONS` has it. SettingError with a sentence
@@ -88,6 +90,7 @@ class UploadSet:
     strip_metadata: bool
     svg: Svg
     scan: Scanner | None
+    direct: bool
 
     def __init__(
         self,
@@ -109,6 +112,7 @@ class UploadSet:
         strip_metadata: bool | None = None,
         svg: Svg | None = None,
         scan: str | None = None,
+        direct: bool | None = None,
         checks: Sequence[Check] = (),
     ) -> None:
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) or name == "check":
@@ -133,6 +137,7 @@ class UploadSet:
             "strip_metadata": strip_metadata,
             "svg": svg,
             "scan": scan,
+            "direct": direct,
         }
         for what, value in given.items():
             where = f"The upload set {name!r}: {what}"
@@ -395,6 +400,7 @@ OPTIONS: dict[str, Option] = {
     "strip_metadata": Option("STRIP_METADATA", parse_flag, False),
     "svg": Option("SVG", _one_of("refuse", "clean", "attachment"), "attachment"),
     "scan": Option("SCAN", Scanner.parse),
+    "direct": Option("DIRECT", parse_flag, False),
 }
 
 
@@ -448,6 +454,17 @@ class Site:
     def storage_of(self, upload_set: UploadSet) -> Storage:
         """Where the files of this set go."""
         return self.storages.get(upload_set.name, self.storage)
+
+    @property
+    def direct(self) -> dict[str, Direct]:
+        """The stores that browsers send files to themselves, by the name of the set."""
+        kept = {name: self.storage_of(one) for name, one in self.sets.items() if one.direct}
+        return {name: storage.direct for name, storage in kept.items() if isinstance(storage, DirectStorage)}
+
+    @cached_property
+    def direct_origins(self) -> list[str]:
+        """Where those stores are, as a browser names it."""
+        return sorted({store.origin for store in self.direct.values()})
 
     def check_room(self, upload_set: UploadSet, size: int) -> None:
         """OSError (ENOSPC) where ``size`` bytes of this set would take of what is to stay free on the disk."""

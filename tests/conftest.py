@@ -39,6 +39,7 @@ CHROMIUM_FLAGS = [
 SERVERS = {
     "engines/test_s3": "rgw",
     "engines/test_nodes": "rgw",
+    "engines/test_direct": "rgw",
     "test_example_profile_image": "rgw",
     "engines/test_postgresql": "postgresql",
     "PostgreSQL": "postgresql",

@@ -22,7 +22,7 @@ LAYERS = (
     {"cli", "forms", "reuploaded"},
     {"views"},
     {"access", "security", "signals"},
-    {"doctor", "metrics", "sweep", "tus"},
+    {"direct", "doctor", "metrics", "sweep", "tus"},
     {"chunked", "state"},
     {"batch", "thumbnails"},
     {"uploads"},

@@ -112,6 +112,15 @@ class Part(FileStorage):
             self.discard()
         return wanted
 
+    @property
+    def wants_all(self) -> bool:
+        """Whether the rules look at each byte; else :meth:`skip` may stand for those after the first ones."""
+        return self._screening.wants_all
+
+    def skip(self, size: int) -> None:
+        """Take so many bytes for seen."""
+        self._screening.skip(size)
+
     def finish(self) -> None:
         """All bytes were there. OSError where they cannot be read again."""
         if self._screening.finish(self.open):

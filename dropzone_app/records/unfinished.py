@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
 
 from ..processes import is_alive, this_process
+from ..storage import is_direct
 from .database import Database, is_id, now
 from .quota import Quotas, changing
 from .tables import COMMITTING, STORED
@@ -62,6 +63,11 @@ class Unfinished:
     file: str | None = None
     #: What a client of the tus protocol told of it; None where another client sends it.
     tus_metadata: str | None = None
+
+    @property
+    def direct(self) -> bool:
+        """Whether its bytes go from the client straight to the store."""
+        return is_direct(self.handle)
 
     @property
     def refused(self) -> bool:

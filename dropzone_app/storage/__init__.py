@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 from ..config import SettingError
 from .chunks import ChunkWriter, Damaged, JoinedFile
+from .keys import is_direct
 from .local import LocalStorage
 from .staged import StagedFile
 from .together import together
@@ -19,12 +20,15 @@ __all__ = [
     "ChunkWriter",
     "Chunks",
     "Damaged",
+    "Direct",
+    "DirectStorage",
     "JoinedFile",
     "LocalStorage",
     "StagedFile",
     "Storage",
     "Sweepable",
     "Thumbnails",
+    "is_direct",
     "open_storage",
     "together",
 ]
@@ -165,6 +169,47 @@ class ChunkStorage(Storage, Protocol):
 
     @property
     def chunks(self) -> Chunks:
+        """Those that are on their way."""
+
+
+class Direct(Protocol):
+    """Files that clients send to the store themselves, in parts. What is no longer there is FileNotFoundError.
+
+    Their handles are among those of :class:`Chunks`, which drops and sweeps them.
+    """
+
+    def part_size(self, size: int, wanted: int) -> int:
+        """Bytes of every part but the last of a file of ``size`` bytes: ``wanted``, or what the store takes."""
+
+    def begin(self, part_size: int) -> str:
+        """Make room for a file in such parts; its handle, of which :func:`is_direct` is true."""
+
+    def held(self, handle: str, size: int) -> list[tuple[int, int]]:
+        """The parts, half-open and in order, that the store has of a file of ``size`` bytes."""
+
+    def sign(self, handle: str, ranges: Sequence[tuple[int, int]], expires: int) -> list[str]:
+        """Where a client puts each of these parts, and nothing else, for ``expires`` seconds."""
+
+    def join(self, handle: str, size: int) -> JoinedFile:
+        """The whole file, to be committed; no client changes it any more. Damaged where parts are missing."""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of what :meth:`sign` returns."""
+
+    def origins(self) -> list[str]:
+        """Of which sites the store lets pages send files; ``*``: of all."""
+
+    def allow(self, origins: Sequence[str]) -> None:
+        """Let pages of these sites send files to the store, in place of those that were allowed so before."""
+
+
+@runtime_checkable
+class DirectStorage(ChunkStorage, Protocol):
+    """A storage that takes files from clients themselves."""
+
+    @property
+    def direct(self) -> Direct:
         """Those that are on their way."""
 
 

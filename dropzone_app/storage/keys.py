@@ -13,6 +13,14 @@ _ID = re.compile("[0-9a-f]{32}")
 STAGING = ".staging"
 THUMBNAILS = ".thumbnails"
 
+#: How the handle of an upload ends whose bytes its client sends to the store itself.
+DIRECT = "-direct"
+
+
+def is_direct(handle: str) -> bool:
+    """Whether the bytes of this upload go straight to the store."""
+    return handle.endswith(DIRECT)
+
 
 def check_key(key: str) -> str:
     """``key``; ValueError for one that would leave the storage or enter what is ours."""

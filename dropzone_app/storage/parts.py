@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .chunks import ChunkWriter, Damaged, JoinedFile
+from .keys import DIRECT
 from .slices import Slice
 from .staged import Digest, StagedFile
 
@@ -35,7 +36,7 @@ SHORTEST = 5 << 20
 _COPIED = 64 << 20
 
 _READ = 1 << 20
-_HANDLE = re.compile(r"[0-9a-f]{32}-([0-9a-f]{6,12})")
+_HANDLE = re.compile(rf"[0-9a-f]{{32}}-([0-9a-f]{{6,12}})({DIRECT})?")
 
 
 class StoredChunks:
@@ -54,15 +55,15 @@ class StoredChunks:
 
     def begin(self, size: int) -> str:
         handle = f"{secrets.token_hex(16)}-{max(SHORTEST, -(-size // self._most)):x}"
-        self._storage.ask("create_multipart_upload", self._name(handle))
+        self._storage.ask("create_multipart_upload", self.name(handle))
         return handle
 
     def write(self, handle: str, offset: int | None, before: str = "") -> ChunkWriter:
         if offset is None:
             return StoredChunkWriter(None, 0, "")
-        if (id := self._upload(handle)) is None:
+        if (id := self.upload(handle)) is None:
             # It was whole, and its commit has failed: what comes now has come before.
-            whole = self._storage.open_name(self._name(handle))
+            whole = self._storage.open_name(self.name(handle))
             return StoredChunkWriter(None, offset, before, beginning=whole)
         writer = StoredChunkWriter(_Open(self, handle, id), offset, before)
         try:
@@ -83,10 +84,10 @@ class StoredChunks:
                 self._storage.ask("delete_object", self._piece(handle, start, end, mark))
 
     def join(self, handle: str, chunks: Sequence[tuple[int, int, str]]) -> JoinedFile:
-        name = self._name(handle)
+        name = self.name(handle)
         with contextlib.suppress(FileNotFoundError):
-            return self._joined(handle)
-        if (id := self._upload(handle)) is None:
+            return self.joined(handle)
+        if (id := self.upload(handle)) is None:
             raise FileNotFoundError(errno.ENOENT, "the file is gone")
         parts = self._compose(handle, id, chunks)
         if parts:
@@ -97,10 +98,11 @@ class StoredChunks:
                 )
         else:
             self._abort(name)
-        return self._joined(handle)
+        return self.joined(handle)
 
-    def _joined(self, handle: str) -> StoredFile:
-        return StoredFile(self._storage, self._name(handle), mark=handle, digest=self._digest)
+    def joined(self, handle: str) -> StoredFile:
+        """A file that was joined. FileNotFoundError where it is gone."""
+        return StoredFile(self._storage, self.name(handle), mark=handle, digest=self._digest)
 
     def _compose(self, handle: str, id: str, chunks: Sequence[tuple[int, int, str]]) -> list[dict[str, Any]]:
         """The parts that make the whole file; none where it is too short for any, and was put as it is.
@@ -108,8 +110,8 @@ class StoredChunks:
         Damaged where bytes are missing.
         """
         unit, found = (
-            _unit(handle),
-            {part["PartNumber"]: part for part in self._parts(self._name(handle), id)},
+            unit_of(handle),
+            {part["PartNumber"]: part for part in self.parts(self.name(handle), id)},
         )
         pieces = {(end, mark): start for end, mark, start in self._pieces(handle)}
         parts: list[dict[str, Any]] = []
@@ -130,14 +132,14 @@ class StoredChunks:
             if parts:
                 parts += rest.put_parts(1)
             else:
-                rest.put_whole(self._name(handle))
+                rest.put_whole(self.name(handle))
         return parts
 
     def reopen(self, handle: str) -> None:
         """The file is whole already: the chunk that completed it is looked at when it comes again."""
 
     def drop(self, handle: str) -> None:
-        name = self._name(handle)
+        name = self.name(handle)
         self._abort(name)
         for kept, _, _ in self._storage.listed_since(f"{self._folder(handle)}/"):
             self._storage.ask("delete_object", kept)
@@ -158,11 +160,11 @@ class StoredChunks:
     def abandoned(self, handle: str, age: float) -> int | None:
         """Bytes in the store of a file that nobody has put a chunk of for ``age`` seconds; None of any other."""
         found: list[tuple[int, datetime]] = []
-        for upload in self._uploads(self._name(handle)):
+        for upload in self._uploads(self.name(handle)):
             found.append((0, upload["Initiated"]))
             # It may be completed between the two looks.
             with contextlib.suppress(FileNotFoundError):
-                parts = self._parts(upload["Key"], upload["UploadId"])
+                parts = self.parts(upload["Key"], upload["UploadId"])
                 found += [(part["Size"], part["LastModified"]) for part in parts]
         objects = self._storage.listed_since(f"{self._folder(handle)}/")
         found += [(size, changed) for _, size, changed in objects]
@@ -176,7 +178,7 @@ class StoredChunks:
     def _folder(self, handle: str) -> str:
         return self._storage.name_in_staging(handle)
 
-    def _name(self, handle: str) -> str:
+    def name(self, handle: str) -> str:
         """What the upload is called, and the whole file."""
         return f"{self._folder(handle)}/whole"
 
@@ -206,14 +208,15 @@ class StoredChunks:
     def _uploads(self, prefix: str) -> Iterator[dict[str, Any]]:
         return self._storage.pages("list_multipart_uploads", "Uploads", Prefix=prefix)
 
-    def _upload(self, handle: str) -> str | None:
+    def upload(self, handle: str) -> str | None:
         """The id of the upload; None where it was completed or aborted."""
-        _unit(handle)
+        unit_of(handle)
         # The first one: a store may have begun another where the answer was lost, and does so late.
-        found = [(upload["Initiated"], upload["UploadId"]) for upload in self._uploads(self._name(handle))]
+        found = [(upload["Initiated"], upload["UploadId"]) for upload in self._uploads(self.name(handle))]
         return str(min(found)[1]) if found else None
 
-    def _parts(self, name: str, id: str) -> Iterator[dict[str, Any]]:
+    def parts(self, name: str, id: str) -> Iterator[dict[str, Any]]:
+        """What the store has of an upload, in order."""
         return self._storage.pages("list_parts", "Parts", Key=name, UploadId=id)
 
     def _abort(self, name: str) -> None:
@@ -229,7 +232,7 @@ class StoredChunks:
 
     def put_parts(self, handle: str, id: str, waiting: StagedFile, offset: int) -> list[dict[str, Any]]:
         """Put what begins at ``offset`` of the file and is long enough, as one part or more: those."""
-        name, unit = self._name(handle), _unit(handle)
+        name, unit = self.name(handle), unit_of(handle)
         length = max(self._part, unit)
         parts, at = [], 0
         while at < waiting.size:
@@ -282,7 +285,7 @@ class _Open:
 
     def put(self, mark: str) -> None:
         """Put what waits. What is too short for a part goes on waiting here too, for more."""
-        if not self.put_parts(_unit(self._handle)) and self._waiting is not None:
+        if not self.put_parts(unit_of(self._handle)) and self._waiting is not None:
             self._chunks.put_piece(self._handle, self._waiting, self._start, mark)
 
     def put_whole(self, name: str) -> None:
@@ -384,6 +387,10 @@ class StoredFile(JoinedFile):
             self._copy = copy
         return self._copy.fileno()
 
+    def beginning(self, size: int) -> bytes:
+        with contextlib.closing(self._storage.open_name(self.name)) as file:
+            return file.read(size)
+
     def open(self) -> BinaryIO:
         if self.size <= _COPIED:
             return super().open()
@@ -399,7 +406,7 @@ class StoredFile(JoinedFile):
         self._closed = True
 
 
-def _unit(handle: str) -> int:
+def unit_of(handle: str) -> int:
     """Bytes from which on a piece is a part. FileNotFoundError for what is no handle of ours."""
     found = _HANDLE.fullmatch(handle)
     if not found:

@@ -37,6 +37,7 @@ from .far import FarFile
 from .keys import STAGING, THUMBNAILS, check_id, check_key, is_id
 from .local import LocalStorage
 from .parts import StoredChunks, StoredFile
+from .signed import CONTENT_TYPE, SignedParts
 from .slices import Slice, md5
 from .staged import StagedFile
 from .together import together
@@ -63,7 +64,7 @@ _LONGEST_READ = 16 << 20
 
 _OPTIONS = ("endpoint_url", "region", "addressing", "presigned", "timeout")
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
-_ABSENT = {"404", "NoSuchKey", "NoSuchUpload"}
+_ABSENT = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchCORSConfiguration"}
 _ERRNO = {"QuotaExceeded": errno.EDQUOT, "InvalidRange": errno.ERANGE}
 
 
@@ -156,6 +157,8 @@ class S3Storage:
         """``connect`` makes a boto3 client, files are staged in ``local``; ``presigned``: :meth:`url` gives URLs."""
         #: Files that arrive in chunks: in the store, where every node finds them.
         self.chunks = StoredChunks(self, part=PART, most=MAX_PARTS, digest=digest)
+        #: Those that their clients put there themselves.
+        self.direct = SignedParts(self, self.chunks, most=MAX_PARTS)
         self.bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._local = local
@@ -309,16 +312,14 @@ class S3Storage:
     def url(self, key: str, *, disposition: str, media_type: str, expires: int | None) -> str | None:
         if not self._presigned or expires is None:
             return None
-        asked = {
-            "Bucket": self.bucket,
-            "Key": self.name_of(key),
-            "ResponseContentDisposition": disposition,
-            "ResponseContentType": media_type,
-            "ResponseCacheControl": "private, no-store",
-        }
-        with failures():
-            url: str = self.client.generate_presigned_url("get_object", asked, ExpiresIn=expires)
-        return url
+        return self.presigned(
+            "get_object",
+            expires,
+            Key=self.name_of(key),
+            ResponseContentDisposition=disposition,
+            ResponseContentType=media_type,
+            ResponseCacheControl="private, no-store",
+        )
 
     def check(self) -> None:
         self._local.check()
@@ -356,6 +357,7 @@ class S3Storage:
         if pid not in self._clients:
             client = self._connect()
             client.meta.events.register("needs-retry.s3.PutObject", self._lost.note)
+            client.meta.events.register("before-sign.s3.UploadPart", _sign_content_type)
             self._clients = {pid: client}
         return self._clients[pid]
 
@@ -393,8 +395,26 @@ class S3Storage:
 
     def ask(self, operation: str, name: str, **more: Any) -> Any:
         """The store's answer; what it refuses or does not answer is an OSError."""
+        return self.ask_bucket(operation, Key=name, **more)
+
+    def ask_bucket(self, operation: str, **more: Any) -> Any:
+        """The same of what has no name."""
         with failures():
-            return getattr(self.client, operation)(Bucket=self.bucket, Key=name, **more)
+            return getattr(self.client, operation)(Bucket=self.bucket, **more)
+
+    def presigned(self, operation: str, expires: int, **more: Any) -> str:
+        """A URL by which anybody may ask this of the store for ``expires`` seconds."""
+        with failures():
+            url: str = self.client.generate_presigned_url(
+                operation, {"Bucket": self.bucket, **more}, ExpiresIn=expires
+            )
+            return url
+
+
+def _sign_content_type(request: Any, signature_version: object, **_: object) -> None:
+    """Have the URL of a part hold for one Content-Type; boto3 knows no such argument."""
+    if str(signature_version).endswith("-query"):
+        request.headers["Content-Type"] = CONTENT_TYPE
 
 
 class _Lost(threading.local):

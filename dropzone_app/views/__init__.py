@@ -17,7 +17,7 @@ from ..errors import Rejected, from_os_error
 from ..intake.request import INTAKE_OF_VIEW, Body, Intake, UploadRequestMixin
 from ..records import from_database_error
 from ..uploads import UploadSet
-from . import files, journal, pages, shares, sign_in, states, tus, upload
+from . import direct, files, journal, pages, shares, sign_in, states, tus, upload
 from .base import begin_sending, check_upload, end_sending, owner, site, token
 
 _PACKAGE = Path(__file__).parent.parent
@@ -47,8 +47,10 @@ def make_blueprint(
     blueprint.add_url_rule("/upload/<name>", "upload", upload.upload, methods=["POST"])
     blueprint.add_url_rule("/upload/check", "check", states.check, methods=["POST"])
     blueprint.add_url_rule("/upload/<name>/check", "check", states.check, methods=["POST"])
+    blueprint.add_url_rule("/upload/<name>/direct", "direct", direct.sign, methods=["POST"])
     blueprint.add_url_rule("/uploads", "unfinished", states.unfinished)
     blueprint.add_url_rule("/uploads/<uuid>", "state", states.state)
+    blueprint.add_url_rule("/uploads/<uuid>", "complete", direct.complete, methods=["POST"])
     blueprint.add_url_rule("/uploads/<uuid>", "cancel", states.cancel, methods=["DELETE"])
     tus_methods = ["OPTIONS", "POST", "HEAD", "PATCH", "DELETE"]
     for rule, methods in (("/tus/", tus_methods[:2]), ("/tus/<name>", tus_methods)):
@@ -83,21 +85,26 @@ def make_blueprint(
 
 def _guard() -> BaseResponse | None:
     """Refuse before the body is read what can be refused by then."""
-    if request.endpoint in {"uploads.upload", "uploads.tus"} and request.method in {"POST", "PATCH"}:
+    if _sends():
         journal.begin()
     if request.endpoint not in sign_in.OPEN:
         token()
     elsewhere = sign_in.guard()
     if elsewhere is not None:
         return elsewhere
-    sends = request.endpoint in {"uploads.upload", "uploads.tus"} and request.method in {"POST", "PATCH"}
-    if sends and (later := _too_often()):
+    if (_sends() or request.endpoint == "uploads.direct") and (later := _too_often()):
         return later
     if request.endpoint == "uploads.tus":
         tus.guard()
     elif request.method not in {"GET", "HEAD", "OPTIONS"} and not sign_in.is_form():
         _guard_body()
     return None
+
+
+def _sends() -> bool:
+    """Whether the request brings files, or what is the end of one."""
+    endpoints = {"uploads.upload", "uploads.tus", "uploads.complete"}
+    return request.endpoint in endpoints and request.method in {"POST", "PATCH"}
 
 
 def _too_often() -> Response | None:
@@ -113,20 +120,23 @@ def _too_often() -> Response | None:
 
 def _guard_body() -> None:
     settings = site().settings
-    is_upload, is_check = (request.endpoint == f"uploads.{view}" for view in ("upload", "check"))
+    is_upload, is_completion = (request.endpoint == f"uploads.{view}" for view in ("upload", "complete"))
+    asks = request.endpoint in {"uploads.check", "uploads.direct", "uploads.complete"}
     if is_upload:
         security.check_form(request)
-    elif is_check:
+    elif asks:
         security.check_json(request)
     security.check_origin(request)
     # Of itself no browser sends an API token along: what comes with one was meant.
     by_header = token() is not None or security.check_csrf_header(request)
-    if is_upload or is_check:
+    if is_upload or asks:
         security.check_length(request, settings)
+    if is_upload or (asks and not is_completion):
         upload_set = _upload_set()
         check_upload(upload_set)
-    if is_upload:
+    if is_upload or is_completion:
         begin_sending(owner())
+    if is_upload:
         site().check_room(upload_set, request.content_length or 0)
         cast(UploadRequestMixin, request).intake = replace(
             _intake(), open_chunk=upload.chunk_opener(upload_set)
@@ -208,7 +218,7 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
             response = ours
         if request.endpoint == "uploads.tus":
             tus.finish(response)
-        if request.endpoint in {"uploads.upload", "uploads.tus"} and request.method in {"POST", "PATCH"}:
+        if _sends():
             response.headers.setdefault("X-Request-ID", security.request_id())
             if code := response.headers.get("Upload-Error"):
                 # Of an upload by tus the name is an address that lets anybody go on with it.

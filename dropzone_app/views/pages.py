@@ -168,6 +168,10 @@ def zone_options(upload_set: UploadSet, action: str | None = None) -> dict[str, 
         "maxTotalSize": rules.max_total_size,
         "maxContentLength": here.settings.max_content_length,
         "chunkSize": here.settings.chunk_size if takes_chunks else None,
+        "directUrl": url_for("uploads.direct", name=upload_set.name)
+        if upload_set.direct and not own
+        else None,
+        "directDigest": here.settings.digest,
         "partsPerRequest": parts,
         "parallelRequests": parallel or PARALLEL_REQUESTS,
         "inForm": in_form,

@@ -13,6 +13,7 @@ from .. import security
 from ..checks import check_sha256, check_uuid
 from ..chunked import ChunkedUploads
 from ..config import Size
+from ..direct import in_store
 from ..errors import Rejected
 from ..intake.request import Body
 from ..languages import Phrase
@@ -31,7 +32,7 @@ MAX_QUESTION = Size(8_000_000)
 
 def check(name: str | None = None) -> Response:
     """What would become of the files that the body announces, before a byte of them is sent."""
-    announced = _announced(Body.of(request))
+    announced = _announced(read_question(Body.of(request)))
     return _told(announce(site(), site().upload_set(name), owner(), announced))
 
 
@@ -49,7 +50,7 @@ def state(uuid: str) -> Response:
     found = states(site(), owner(), [uuid]).get(uuid)
     if found is None or not _mine(found):
         raise Rejected.because("unknown_upload")
-    return _unkept(jsonify(state_fields(found)))
+    return unkept(jsonify(state_fields(in_store(site(), found))))
 
 
 def _mine(state: State) -> bool:
@@ -99,6 +100,8 @@ def state_fields(state: State, root: str = "") -> dict[str, Any]:
         upload = state.upload
         fields |= {"set": upload.set, "filename": upload.filename, "path": upload.path}
         fields |= {"chunk_size": upload.chunk_size, "created": iso_time(upload.created)}
+        if upload.direct:
+            fields["direct"] = True
         if upload.sha256:
             fields["sha256"] = upload.sha256
     return fields
@@ -106,16 +109,17 @@ def state_fields(state: State, root: str = "") -> dict[str, Any]:
 
 def _told(states: Mapping[str, State]) -> Response:
     root = url_for("uploads.files")
-    return _unkept(jsonify(uploads={uuid: state_fields(state, root) for uuid, state in states.items()}))
+    return unkept(jsonify(uploads={uuid: state_fields(state, root) for uuid, state in states.items()}))
 
 
-def _unkept(response: Response) -> Response:
+def unkept(response: Response) -> Response:
+    """``response``, which is true now only."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _announced(body: Body) -> list[Announced]:
-    """The files that a question names. Rejected where it cannot be understood."""
+def read_question(body: Body) -> dict[str, Any]:
+    """What a body asks. Rejected where it cannot be understood."""
     text = b""
     while data := body.read():
         text += data
@@ -125,24 +129,39 @@ def _announced(body: Body) -> list[Announced]:
         question = json.loads(text)
     except (ValueError, RecursionError):
         raise Rejected.because("bad_list") from None
-    files = question.get("files") if isinstance(question, dict) else None
+    if not isinstance(question, dict):
+        raise Rejected.because("bad_list")
+    return question
+
+
+def _announced(question: Mapping[str, Any]) -> list[Announced]:
+    """The files that a question names. Rejected where it cannot be understood."""
+    files = question.get("files")
     if not isinstance(files, list) or not all(isinstance(file, dict) for file in files):
         raise Rejected.because("bad_list")
     if len(files) > MAX_ANNOUNCED:
         raise Rejected.because("list_too_long", limit=Phrase("{n} files", n=f"{MAX_ANNOUNCED:,}"))
-    announced = [_file(f"files[{index}]", file) for index, file in enumerate(files)]
+    announced = [announced_file(f"files[{index}].", file) for index, file in enumerate(files)]
     if len({file.uuid for file in announced}) < len(announced):
         raise Rejected.because("bad_field", field="uuid", expected=Phrase("another one for each file"))
     return announced
 
 
-def _file(where: str, fields: Mapping[str, Any]) -> Announced:
+def announced_file(where: str, fields: Mapping[str, Any]) -> Announced:
+    """One file that a question names. ``where``: what its fields are called in front of their names."""
     uuid, filename, size, sha256 = (fields.get(key) for key in ("uuid", "filename", "size", "sha256"))
-    check_uuid(f"{where}.uuid", uuid if isinstance(uuid, str) else "")
+    check_uuid(f"{where}uuid", uuid if isinstance(uuid, str) else "")
     if not isinstance(filename, str):
-        raise Rejected.because("bad_field", field=f"{where}.filename", expected=Phrase("a text"))
+        raise Rejected.because("bad_field", field=f"{where}filename", expected=Phrase("a text"))
     if not isinstance(size, int) or isinstance(size, bool) or not re.fullmatch("[0-9]{1,18}", str(size)):
-        raise Rejected.because("bad_field", field=f"{where}.size", expected=Phrase("a number of bytes"))
+        raise Rejected.because("bad_field", field=f"{where}size", expected=Phrase("a number of bytes"))
     if sha256 is not None:
-        check_sha256(f"{where}.sha256", sha256 if isinstance(sha256, str) else "")
-    return Announced(str(uuid), filename, size, str(sha256).lower() if sha256 else None)
+        check_sha256(f"{where}sha256", sha256 if isinstance(sha256, str) else "")
+    path = fields.get("path")
+    return Announced(
+        str(uuid),
+        filename,
+        size,
+        str(sha256).lower() if sha256 else None,
+        path if isinstance(path, str) else "",
+    )
