@@ -11,7 +11,7 @@ from ..direct import DirectUploads, Signed
 from ..errors import Rejected
 from ..intake.request import Body
 from ..storage.signed import CONTENT_TYPE
-from .base import check_upload, owner, site
+from .base import may_upload, owner, site
 from .states import announced_file, read_question, state_fields, unkept
 from .upload import tell_verdicts, told
 
@@ -47,9 +47,8 @@ def complete(uuid: str) -> BaseResponse:
     record = site().records.of_uuids(me, [uuid]).get(uuid)
     known = begun or record
     upload_set = site().sets.get(known.set) if known else None
-    if upload_set is None:
+    if upload_set is None or not may_upload(upload_set):
         raise Rejected.because("unknown_upload")
-    check_upload(upload_set)
     verdict = DirectUploads(site(), upload_set, me).complete(uuid, str(sha256).lower() if sha256 else None)
     security.note_commit()
     tell_verdicts(upload_set.declared, [verdict])
