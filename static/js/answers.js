@@ -54,7 +54,7 @@ export class Answers {
     const pause = readable.length === entries.length && course === "lost";
     const reached = pause || course === "session" ? await this.queue.line.lost(pause) : "ok";
     // It may have come to its end all the same.
-    for (const entry of cancelled) this.queue.clean(entry);
+    for (const entry of cancelled) this.queue.deletions.clean(entry);
     const open = readable.filter(isOpen);
     // Only requests that were lost for themselves count: a server that is away takes all with it.
     if (reached === "ok" && (pause || course === "session")) {
@@ -83,7 +83,7 @@ export class Answers {
       const entry = entries[index];
       // A person may have cancelled it on the way.
       if (!isOpen(entry)) {
-        if (verdict.state === "stored") queue.clean(entry);
+        if (verdict.state === "stored") queue.deletions.clean(entry);
       } else if (busy && verdict.state === "failed" && !(verdict.later && (entry.lost += 1) >= MOST_LOST)) back.push(entry);
       else if (verdict.busy && (entry.lost += 1) < MOST_LOST) queue.againLater(entry);
       else if (verdict.altered) queue.chunks.startsOver(entry) || this.judgeAltered(entry, verdict);

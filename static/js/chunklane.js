@@ -200,7 +200,7 @@ export class ChunkLane {
     entry.doubted = false;
     queue.requests.delete(entry);
     queue.waits(entry);
-    const problem = await queue.delete(entry);
+    const problem = await queue.deletions.now(entry.uuid);
     if (!isOpen(entry)) return;
     entry.left = true;
     // Where it was there it is cancelled for good, and the server says so when it is asked.
@@ -247,8 +247,8 @@ export class ChunkLane {
     // Nothing has been said yet of what an earlier page has sent: it may be stored.
     if (!entry.sent && !file?.resumed) return;
     // With its last chunk on the way it may be stored, and then has to be told of where it cannot be deleted.
-    if (file?.missing.size === 1) queue.clean(entry);
-    else queue.forget(entry.uuid);
+    if (file?.missing.size === 1) queue.deletions.clean(entry);
+    else queue.deletions.surely(entry.uuid);
   }
 
   /** @param {Entry} entry */

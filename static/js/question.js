@@ -28,7 +28,7 @@ export class Question {
     const { line, options } = this.queue;
     const { checkUrl, digests, ownView } = options;
     // What is being cancelled is known to be so afterwards.
-    await Promise.all(entries.map(({ uuid }) => this.queue.forgetting.get(uuid)));
+    await Promise.all(entries.map(({ uuid }) => this.queue.deletions.underWay.get(uuid)));
     await line.whenOpen();
     if (!checkUrl) return this.askEach(entries);
     const asked = ownView ? entries.filter(({ left }) => left) : entries;

@@ -3,11 +3,11 @@ import { BatchLane, MOST_PARTS } from "./batchlane.js";
 import { Begun } from "./begun.js";
 import { ChunkLane } from "./chunklane.js";
 import { CsrfToken } from "./csrf.js";
+import { Deletions } from "./deletions.js";
 import { Line } from "./line.js";
 import { sentence } from "./messages.js";
 import { Memory } from "./memory.js";
 import { Meter } from "./meter.js";
-import { retryAfter } from "./patience.js";
 import { Precheck } from "./precheck.js";
 import { Question } from "./question.js";
 import { Receipts } from "./receipts.js";
@@ -38,7 +38,6 @@ import { createWidget } from "./widget.js";
 const QUIET_MS = 50;
 /** Another request with the same file is just being stored; the server needs no longer for it. */
 const BUSY_FILE_MS = 2000;
-const DELETES_AT_ONCE = 6;
 
 /** The queue of one zone: takes files from Dropzone, packs them into requests, deals out the verdicts. */
 export class Queue {
@@ -67,8 +66,6 @@ export class Queue {
     this.running = 0;
     this.walks = 0;
     this.inDrop = 0;
-    /** Deletions under way that belong to what people were told, by uuid. @type {Map<string, Promise<string>>} */
-    this.forgetting = new Map();
     /**
      * What an earlier page may have had stored, and a person cancelled before the server told, by uuid.
      *
@@ -97,6 +94,7 @@ export class Queue {
     this.receipts = new Receipts(options.filesUrl ?? "");
     this.batches = new BatchLane(this);
     this.chunks = new ChunkLane(this);
+    this.deletions = new Deletions(this);
     this.answers = new Answers(this);
     this.question = new Question(this);
     this.memory = new Memory(JSON.stringify([options.url, options.owner ?? ""]));
@@ -247,8 +245,8 @@ export class Queue {
       this.requests.delete(entry);
       this.requests.set(gone, request);
       // What nobody answers any more may have arrived.
-      if (request.leave(entry, gone)) for (const one of request.entries) this.clean(one);
-    } else if (entry.sent) this.clean(entry);
+      if (request.leave(entry, gone)) for (const one of request.entries) this.deletions.clean(one);
+    } else if (entry.sent) this.deletions.clean(entry);
   }
 
   /** @param {DropzoneFile} file */
@@ -392,31 +390,15 @@ export class Queue {
   }
 
   /**
-   * Deletes on the server what the files of this list were stored as, a few at a time.
+   * Deletes on the server what the files of this list were stored as.
    *
    * @param {object} [options]
    * @param {(done: number) => void} [options.progress]
    * @param {AbortSignal} [options.signal] leaves the rest where it is
-   * @returns {Promise<{deleted: number, kept: number, sentence: string}>} `sentence` says why some were kept
    */
-  async undo({ progress = () => {}, signal } = {}) {
+  undo({ progress = () => {}, signal } = {}) {
     const stored = [...this.entries.values()].filter(({ state }) => state === "stored");
-    const told = { deleted: 0, kept: 0, sentence: "" };
-    const work = async () => {
-      for (let entry = stored.pop(); entry && !signal?.aborted; entry = stored.pop()) {
-        const problem = await this.delete(entry);
-        if (problem === "") {
-          told.deleted += 1;
-          this.gone(entry);
-        } else {
-          told.kept += 1;
-          told.sentence = problem;
-        }
-        progress(told.deleted + told.kept);
-      }
-    };
-    await Promise.all(Array.from({ length: DELETES_AT_ONCE }, work));
-    return told;
+    return this.deletions.each(stored, progress, signal);
   }
 
   /**
@@ -479,7 +461,7 @@ export class Queue {
     if (this.counts.open > 0 || this.finished) return;
     setTimeout(() => {
       // A request that holds only cancelled files has yet to tell which of them are to be deleted.
-      const working = this.counts.open + this.walks + this.requests.size + this.forgetting.size > 0;
+      const working = this.counts.open + this.walks + this.requests.size + this.deletions.underWay.size > 0;
       if (working || this.finished) return;
       this.finished = true;
       // Wanted after all, it has to be asked for under the same uuid.
@@ -537,7 +519,7 @@ export class Queue {
    */
   announced(entry, state) {
     this.untold.delete(entry.uuid);
-    const deletion = this.forgetting.get(entry.uuid);
+    const deletion = this.deletions.underWay.get(entry.uuid);
     // The answer is from before it was cancelled and wanted again: what was deleted after it was sent would be lost.
     if (deletion) deletion.then(() => ["waiting", "paused"].includes(entry.state) && this.again(entry));
     else if (state?.state === "stored") this.settle(entry, { state: "stored", file: state.file });
@@ -660,68 +642,6 @@ export class Queue {
     this.element.dispatchEvent(
       new CustomEvent("batchuploader:stored", { bubbles: true, detail: { file: stored } }),
     );
-  }
-
-  /**
-   * Deletes what was stored of a file although somebody had cancelled it.
-   *
-   * @param {Entry} entry
-   */
-  async clean({ file, uuid }) {
-    const entry = this.entries.get(file);
-    // By now it is wanted after all, under the same uuid.
-    if (entry?.uuid === uuid && entry.state !== "cancelled") return;
-    const problem = await this.forget(uuid);
-    if (problem !== "" && entry?.uuid === uuid && this.entries.has(file)) {
-      // It is there: nobody may be told otherwise.
-      this.finished = false;
-      this.settle(entry, { state: "stored" });
-    }
-  }
-
-  /**
-   * Deletes what the server has under a uuid, as soon as it can be reached; until then the zone has not finished.
-   *
-   * @param {string} uuid
-   * @returns {Promise<string>} as `delete`
-   */
-  forget(uuid) {
-    const deletion = this.deleteSurely(uuid).finally(() => {
-      this.forgetting.delete(uuid);
-      this.finishSoon();
-    });
-    this.forgetting.set(uuid, deletion);
-    return deletion;
-  }
-
-  /** @param {string} uuid */
-  async deleteSurely(uuid) {
-    for (;;) {
-      const problem = await this.delete({ uuid });
-      if (problem === "" || (await this.line.lost(false)) === "ok") return problem;
-      await this.line.whenOpen();
-    }
-  }
-
-  /**
-   * @param {{uuid: string}} entry
-   * @returns {Promise<string>} why it could not be deleted, or ""
-   */
-  async delete({ uuid }) {
-    this.begun.forget(uuid);
-    const { uploadsUrl } = this.options;
-    // Whoever made the zone has not said where; the server sweeps it away in time.
-    if (!uploadsUrl) return "";
-    const url = `${uploadsUrl}/${encodeURIComponent(uuid)}`;
-    for (let tries = 1; ; tries += 1) {
-      const answer = await this.transport.request({ method: "DELETE", url, timeout: 30_000 });
-      // Gone already is what was wanted.
-      if (answer.status === 204 || answer.status === 404) return "";
-      // Also a proxy that has just lost its server.
-      const later = answer.kind !== "answer" || answer.status >= 500 || [409, 429].includes(answer.status);
-      if (!later || tries === 3) return verdicts(answer, [{ key: "", uuid, name: "" }], this.options)[0].sentence ?? "";
-      await new Promise((resolve) => setTimeout(resolve, retryAfter(answer.retryAfter) ?? 1000 * tries));
-    }
   }
 }
 

@@ -126,7 +126,7 @@ export class Unfinished {
     };
     const yes = button(word("discard"), filename, async () => {
       yes.disabled = true;
-      const problem = await this.queue.delete({ uuid });
+      const problem = await this.queue.deletions.now(uuid);
       if (problem === "") {
         this.live.textContent = word("was_discarded", { name: filename });
         this.drop(uuid, row);

@@ -458,7 +458,7 @@ def test_what_was_cancelled_and_sent_again_is_known_after_a_reload(
     expect(row(proxied, "two.txt")).to_have_attribute("data-state", "checking")
     row(proxied, "two.txt").get_by_role("button", name="Cancel").click()
     answered.set()
-    until(proxied, f"{queue}.counts.stored === 1 && {queue}.forgetting.size === 0")
+    until(proxied, f"{queue}.counts.stored === 1 && {queue}.deletions.underWay.size === 0")
     assert [file["filename"] for file in listed(proxied)] == ["three.txt"]
     row(proxied, "two.txt").get_by_role("button", name="Send again").click()
     until(proxied, f"{queue}.counts.stored === 2")
