@@ -313,7 +313,8 @@ export class Queue {
     const cure = cureOf(entry);
     if (cure === "") return;
     if (cure !== "retry") {
-      if (cure === "anyway" || !this.options.checkUrl || !this.memory.knows(entry.uuid)) this.rename(entry);
+      const told = this.options.checkUrl && this.memory.knows(entry.uuid);
+      if (cure === "anyway" || !(told || this.untold.has(entry.uuid))) this.rename(entry);
       entry.paused = false;
       this.alike.set(likeness(entry), entry);
     }
