@@ -44,7 +44,7 @@ from .kinds import (
     AllExcept,
 )
 from .metrics import Metrics
-from .records import Quota, Records
+from .records import ALL_SETS, Quota, Records
 from .signals import upload_deleted, upload_rejected, upload_stored
 from .storage import DirectStorage, Storage, open_storage
 from .sweep import Sweeper
@@ -251,11 +251,12 @@ def _set_up(
     if with_index or app.config.get("MAX_CONTENT_LENGTH") is not None:
         # Flask reads its own setting as a number.
         app.config["MAX_CONTENT_LENGTH"] = int(settings.max_content_length)
-    quota = Quota(settings.quota, settings.quota_files)
+    quotas = {one.name: Quota(one.quota, one.quota_files, one.quota_window) for one in sets}
+    quotas[ALL_SETS] = Quota(settings.quota, settings.quota_files, settings.quota_window)
     records = Records(
         _with_folder(settings.database),
         durable=settings.durable,
-        quota=quota if quota != Quota() else None,
+        quotas={name: quota for name, quota in quotas.items() if quota != Quota()},
     )
     here = Site(
         settings=settings,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .languages import Phrase, languages
 
@@ -50,6 +50,32 @@ def told_apart(one: int, other: int) -> tuple[Size | Phrase, Size | Phrase]:
     if one != other and str(Size(one)) == str(Size(other)):
         return _in_bytes(one), _in_bytes(other)
     return Size(one), Size(other)
+
+
+class Window(NamedTuple):
+    """So much in so many seconds; None is any number."""
+
+    seconds: int
+    bytes: Size | None = None
+    files: int | None = None
+
+
+#: Seconds of each unit, one of it, and several.
+_SPANS: dict[str, tuple[int, Phrase, Callable[[int], Phrase]]] = {
+    "day": (86_400, Phrase("1 day"), lambda n: Phrase("{n} days", n=n)),
+    "hour": (3600, Phrase("1 hour"), lambda n: Phrase("{n} hours", n=n)),
+    "minute": (60, Phrase("1 minute"), lambda n: Phrase("{n} minutes", n=n)),
+    "second": (1, Phrase("1 second"), lambda n: Phrase("{n} seconds", n=n)),
+}
+
+
+def span(seconds: int, *, about: bool = False) -> Phrase:
+    """A time as people say it: "90 minutes"; ``about``: what is long a little longer, "5 hours"."""
+    if about:
+        least = next((length for length, *_ in _SPANS.values() if seconds > 3 * length), 1)
+        seconds = -(-seconds // least) * least
+    length, one, many = next(unit for unit in _SPANS.values() if seconds % unit[0] == 0)
+    return one if seconds == length else many(seconds // length)
 
 
 _UNITS = {"": 1, "B": 1}
@@ -98,6 +124,27 @@ def parse_minutes(setting: str, value: object) -> int:
     if minutes > 7 * 24 * 60:
         raise SettingError(f"{setting} must be 10080, a week, at most; it is {value!r}.")
     return minutes
+
+
+def parse_window(setting: str, value: object) -> Window:
+    """What ``"1 GB per day"``, ``"500 files per hour"`` or ``"1 GB and 500 files per 2 hours"`` say; SettingError names
+    ``setting``."""
+    amounts, _, period = str(value).strip().lower().partition(" per ")
+    match = re.fullmatch(rf"(?:([1-9]\d{{0,5}}) )?({'|'.join(_SPANS)})s?", period, re.ASCII)
+    sizes, counts = [], []
+    for amount in re.split(r"\s*,\s*|\s+and\s+", amounts) if match else ():
+        count = re.fullmatch(r"([1-9]\d{0,8}) files?", amount, re.ASCII)
+        if count:
+            counts.append(int(count[1]))
+        else:
+            sizes.append(parse_size(setting, amount))
+    if not match or len(sizes) > 1 or len(counts) > 1:
+        raise SettingError(
+            f"{setting} must be so much in a while, such as '1 GB per day' or '1 GB and 500 files per hour'; "
+            f"it is {value!r}."
+        )
+    seconds = int(match[1] or 1) * _SPANS[match[2]][0]
+    return Window(seconds, sizes[0] if sizes else None, counts[0] if counts else None)
 
 
 def parse_rate(setting: str, value: object) -> Size | None:
@@ -199,6 +246,8 @@ class Settings:
     #: What one owner may have, in bytes and in files.
     quota: Size | None
     quota_files: int | None
+    #: What one owner may begin to send in a while.
+    quota_window: Window | None
     #: Bytes of the disk where files are received that are left free.
     min_free: Size | None
     #: Bytes a second that have to come of a body; None: a client may take its time.
@@ -253,6 +302,7 @@ class Settings:
             sweep_age=parse_count("UPLOADS_SWEEP_AGE", config["UPLOADS_SWEEP_AGE"]),
             quota=_given("UPLOADS_QUOTA", config, parse_size),
             quota_files=_given("UPLOADS_QUOTA_FILES", config, parse_count),
+            quota_window=_given("UPLOADS_QUOTA_WINDOW", config, parse_window),
             min_free=_given("UPLOADS_MIN_FREE", config, parse_size),
             min_rate=_given("UPLOADS_MIN_RATE", config, parse_rate),
             rate_limit=str(config.get("UPLOADS_RATE_LIMIT") or "") or None,
@@ -363,6 +413,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_SWEEP_AGE": 24 * 3600,
     "UPLOADS_QUOTA": None,
     "UPLOADS_QUOTA_FILES": None,
+    "UPLOADS_QUOTA_WINDOW": None,
     "UPLOADS_MIN_FREE": None,
     "UPLOADS_MIN_RATE": 1000,
     "UPLOADS_RATE_LIMIT": None,

@@ -10,7 +10,7 @@ import errno
 import json
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from .languages import ENGLISH, Phrase, capital, languages, told
 
@@ -106,6 +106,22 @@ MESSAGES: dict[str, Message] = {
         403,
         "there is no room for one more file: the most that you may have is {limit}, with those that are still on "
         "their way. Delete some, then send it again.",
+    ),
+    "quota_bytes_of_set": Message(
+        403,
+        'there is no room for this file ({size}): your files in "{name}" may have {limit} together, and have {used} '
+        "with those that are still on their way. Delete some, then send it again.",
+    ),
+    "quota_files_of_set": Message(
+        403,
+        'there is no room for one more file: the most that you may have in "{name}" is {limit}, with those that are '
+        "still on their way. Delete some, then send it again.",
+    ),
+    "window_full": Message(
+        429, "you may send {limit} in {period}, and this file would be more; send it again in {wait}."
+    ),
+    "window_too_small": Message(
+        403, "the file is {size}, and you may send {limit} in {period}; choose a smaller one."
     ),
     # One chunk of a file: it does not count, and the file may still come.
     "chunk_fields": Message(
@@ -338,6 +354,8 @@ class Rejected(Exception):
         self.text = text
         self.status = status
         self.code = code
+        #: Seconds that it holds, where that is known.
+        self.retry_after: int | None = None
         self._translations = {language: _one_line(one) for language, one in (translations or {}).items()}
         self._values: Mapping[str, object] | None = None
 
@@ -348,6 +366,11 @@ class Rejected(Exception):
         rejected = cls(message.text.format(**values), message.status, code)
         rejected._values = values
         return rejected
+
+    def for_seconds(self, seconds: int) -> Self:
+        """This refusal, which holds so long: the answer tells it as ``Retry-After`` (RFC 9110, 10.2.3)."""
+        self.retry_after = seconds
+        return self
 
     def told(self, language: str) -> str:
         """The text in ``language``; as it was written where it is not known in that one."""

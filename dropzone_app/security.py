@@ -105,7 +105,9 @@ def check_origin(request: Request) -> None:
     # A proxy may have put either default port into Host; an origin leaves out only that of its own scheme.
     host = request.host.lower().removesuffix(":80").removesuffix(":443")
     if default is None or authority.removesuffix(default) != host:
-        raise Rejected.because("foreign_origin", origin=shown(origin))
+        # What is none is not told again.
+        known = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[\w.:\[\]-]+", origin)
+        raise Rejected.because("foreign_origin", origin=shown(origin) if known else Phrase("unknown"))
 
 
 def check_form(request: Request) -> None:
@@ -215,8 +217,8 @@ def refuse(rejected: Rejected) -> Response:
     sentence = traced(rejected.sentence_in(spoken), rejected.status, request_id(), spoken)
     response = plain_text(sentence, rejected.status, spoken)
     response.headers["Upload-Error"] = rejected.code
-    if rejected.code == "too_many_at_once":
-        response.headers["Retry-After"] = "1"
+    if rejected.retry_after:
+        response.headers["Retry-After"] = str(rejected.retry_after)
     if rejected.status == 401:
         # RFC 6750, 3: what a script may show.
         error = ' error="invalid_token"' if rejected.code == "token_wrong" else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .checks import check_announced
 from .errors import Rejected
 from .naming import display_name, shown
-from .records import COMMITTING, STORED, Held, Record, Unfinished
+from .records import COMMITTING, STORED, Held, Record, Unfinished, now
 from .uploads import Site, UploadSet
 
 
@@ -116,7 +116,7 @@ def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Anno
             if rules.max_files and taken >= rules.max_files:
                 raise Rejected.because("drop_full", limit=rules.max_files)
             if room and state is NEW:
-                room.take(file.size)
+                room.take(upload_set.name, file.size, now())
             taken += 1
         except Rejected as rejected:
             state = State("refused", file.size, rejected=rejected)

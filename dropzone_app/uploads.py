@@ -24,12 +24,14 @@ from .config import (
     SettingError,
     Settings,
     Size,
+    Window,
     check_keys,
     parse_count,
     parse_extensions,
     parse_flag,
     parse_folder,
     parse_size,
+    parse_window,
 )
 from .errors import Rejected
 from .intake import Part
@@ -51,6 +53,8 @@ class UploadSet:
     - ``extensions``: a preset or any iterable of extensions, ``ALL`` or ``AllExcept(…)``.
     - ``max_file_size``, ``max_total_size``: bytes or "10 MB"; ``max_files`` of one drop, ``max_parts`` of one request.
     - ``max_pixels``: width times height of a picture, told from its header before anything decodes it.
+    - ``quota``, ``quota_files``: bytes and files that one owner may have in this set; ``quota_window``: what one may
+      send to it in a while, such as "1 GB and 500 files per hour". Beside what all sets together may have.
     - ``batch``: "each" (where nothing is said) stores every good part, "all" stores all parts or none.
     - ``naming``: what a file is called in the storage: "original" (where nothing is said), "timestamp", "random",
       "digest", or a function of the staged part. The extension is always the one that was checked.
@@ -79,6 +83,9 @@ class UploadSet:
     max_parts: int
     max_total_size: Size | None
     max_pixels: int
+    quota: Size | None
+    quota_files: int | None
+    quota_window: Window | None
     batch: Batching
     naming: Naming | Callable[[Part], str]
     #: None: the set's name.
@@ -102,6 +109,9 @@ class UploadSet:
         max_parts: int | None = None,
         max_total_size: int | str | None = None,
         max_pixels: int | None = None,
+        quota: int | str | None = None,
+        quota_files: int | None = None,
+        quota_window: str | None = None,
         batch: Batching | None = None,
         naming: Naming | Callable[[Part], str] | None = None,
         folder: str | Callable[[Part], str] | None = None,
@@ -127,6 +137,9 @@ class UploadSet:
             "max_parts": max_parts,
             "max_total_size": max_total_size,
             "max_pixels": max_pixels,
+            "quota": quota,
+            "quota_files": quota_files,
+            "quota_window": quota_window,
             "batch": batch,
             "naming": naming,
             "folder": folder,
@@ -389,6 +402,10 @@ OPTIONS: dict[str, Option] = {
     "max_parts": Option("MAX_PARTS", parse_count, MAX_PARTS),
     "max_total_size": Option("MAX_TOTAL_SIZE", parse_size),
     "max_pixels": Option("MAX_PIXELS", parse_count, MAX_PIXELS),
+    # UPLOADS_QUOTA is of all sets together.
+    "quota": Option("QUOTA", parse_size, of_all=False),
+    "quota_files": Option("QUOTA_FILES", parse_count, of_all=False),
+    "quota_window": Option("QUOTA_WINDOW", parse_window, of_all=False),
     "batch": Option("BATCH", _one_of("each", "all"), "each"),
     "naming": Option("NAMING", _one_of(*_STEMS, or_function=True), "original"),
     "folder": Option("FOLDER", _parse_folder, of_all=False, blank=True),
@@ -537,7 +554,7 @@ class Site:
                 return
             states = self.records.withdraw([record.id for record in left])
             failure: OSError | None = None
-            gone: list[str] = []
+            gone: list[Record] = []
             silent: set[str] = set()
             for record in left:
                 if record.storage in silent:
@@ -545,14 +562,14 @@ class Site:
                     continue
                 try:
                     self._remove(record, states.get(record.id))
-                    gone.append(record.id)
+                    gone.append(record)
                 except OSError as error:
                     failure = error
                     if error.errno == errno.EHOSTUNREACH:
                         silent.add(record.storage)
             self.records.release(gone)
-            for id in gone:
-                del self._unfinished[id]
+            for record in gone:
+                del self._unfinished[record.id]
         if failure:
             raise failure
 

@@ -341,6 +341,7 @@ UPLOAD = st.dictionaries(
 
 @settings(MADE_UP)
 @given(UPLOAD)
+@example({"Origin": "<"})
 def test_whatever_the_headers_of_an_upload_say_it_is_stored_whole_or_refused_in_a_sentence(
     visitor: Visitor, headers: dict[str, str]
 ) -> None:

@@ -324,3 +324,176 @@ def test_a_quota_of_nothing_stops_the_start(visit: Callable[..., Visitor], setti
     for value in (0, -1, "some"):
         with pytest.raises(SettingError, match=f"{setting} must be"):
             visit(**{setting: value})
+
+
+# ---- in a while, and of one set
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What time it is, in microseconds: put another in its place."""
+    at = [1_800_000_000_000_000]
+    for module in ("batch", "state", "chunked", "records.quota"):
+        monkeypatch.setattr(f"dropzone_app.{module}.now", lambda: at[0])
+    return at
+
+
+MINUTE = 60_000_000
+
+
+def sent(site: Site, name: str = "") -> tuple[int, int]:
+    with site.records._engine.connect() as connection:
+        query = text('SELECT sent_bytes, sent_files FROM usage WHERE "set" = :name').bindparams(name=name)
+        return tuple(connection.execute(query).one())
+
+
+def test_what_is_sent_in_a_while_is_bounded_whether_it_is_deleted_or_not(
+    visit: Callable[..., Visitor], clock: list[int]
+) -> None:
+    visitor = visit(UPLOADS_QUOTA_WINDOW="100B and 3 files per hour")
+    [file] = visitor.store(text_of(60))
+    visitor.delete(f"/files/{file['id']}")
+    clock[0] += 25 * MINUTE
+    answer = visitor.upload(text_of(50))
+    assert_refused(
+        answer,
+        429,
+        "You may send 100 bytes in 1 hour, and this file would be more; send it again in 35 minutes.",
+    )
+    assert (answer.headers["Retry-After"], answer.headers["Upload-Codes"]) == ("2100", "window_full=(0)")
+    answer = visitor.upload(text_of(10, 0), text_of(10, 1), text_of(1, 2), ("file[3]", "x.exe", b"MZ"))
+    assert answer.status_code == 422
+    assert answer.headers["Retry-After"] == "2100"
+    assert answer.text.splitlines()[0].startswith('file[2] "2.txt": you may send 3 files in 1 hour')
+    assert_refused(
+        visitor.upload(text_of(101)),
+        403,
+        "The file is 101 bytes, and you may send 100 bytes in 1 hour; choose a smaller one.",
+    )
+    clock[0] += 35 * MINUTE
+    assert visitor.upload(text_of(100)).status_code == 201
+    # Another one's hour is another one's.
+    assert visit(UPLOADS_QUOTA_WINDOW="100B per hour").upload(text_of(100)).status_code == 201
+
+
+def test_no_start_and_no_clock_that_was_wrong_changes_a_while(
+    visit: Callable[..., Visitor], clock: list[int]
+) -> None:
+    window = {"UPLOADS_QUOTA_WINDOW": "1 file per day"}
+    clock[0] += 400 * 24 * 60 * MINUTE
+    visitor = visit(**window)
+    visitor.store(text_of(1))
+    again = visit(**window)
+    again.client._cookies = visitor.client._cookies
+    assert again.upload(text_of(1)).headers["Retry-After"] == "86400"
+    clock[0] -= 400 * 24 * 60 * MINUTE
+    assert again.upload(text_of(1)).status_code == 201
+
+
+def test_what_never_became_a_file_was_not_sent(
+    visit: Callable[..., Visitor], clock: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("", None, Exception())
+
+    visitor = visit(UPLOADS_QUOTA_WINDOW="1 KB per hour")
+    site = site_of(visitor.app)
+    chunk(visitor, 0, size=100, of=50)
+    assert sent(site) == (100, 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(Records, "store", fail)
+        assert visitor.upload(text_of(50)).status_code == 503
+        assert chunk(visitor, 1, size=100, of=50).status_code == 503
+    # What came in chunks is on its way still.
+    assert sent(site) == (100, 1)
+    assert chunk(visitor, 1, size=100, of=50).status_code == 201
+    chunk(visitor, 0, size=300, uuid="v")
+    assert sent(site) == (400, 2)
+    visitor.delete("/uploads/v")
+    assert sent(site) == (100, 1)
+    # What was begun before it began does not count in it, and takes nothing from it.
+    chunk(visitor, 0, size=70, of=50, uuid="w")
+    clock[0] += 61 * MINUTE
+    visitor.store(text_of(20))
+    assert chunk(visitor, 1, size=70, of=50, uuid="w").status_code == 201
+    assert sent(site) == (20, 1)
+
+
+def test_what_would_have_to_wait_is_told_before_bytes_leave(visit: Callable[..., Visitor]) -> None:
+    visitor = visit(UPLOADS_QUOTA_WINDOW="100B per hour")
+    files = [
+        {"uuid": name, "filename": "0.txt", "size": size} for name, size in (("a", 60), ("b", 50), ("c", 101))
+    ]
+    answer = visitor.client.post(
+        "/upload/check", json={"files": files}, headers={"X-CSRFToken": visitor.token()}
+    )
+    told = answer.get_json()["uploads"]
+    assert [(told[name]["state"], told[name].get("status"), told[name].get("code")) for name in "abc"] == [
+        ("new", None, None),
+        ("refused", 429, "window_full"),
+        ("refused", 403, "window_too_small"),
+    ]
+    for begun in (chunk(visitor, 0, size=100), tus(visitor, 10)):
+        assert begun.status_code in {202, 429}
+    assert begun.headers["Retry-After"] in {"3599", "3600"}
+
+
+def test_a_set_has_a_quota_of_its_own_beside_that_of_all(tmp_path: Path, clock: list[int]) -> None:
+    site = site_of(
+        make_app(
+            tmp_path,
+            UploadSet("notes", ["txt"], quota=50, quota_window="2 files per minute"),
+            UploadSet("texts", ["txt"], quota_files=9),
+            UPLOADS_QUOTA=100,
+            UPLOADED_TEXTS_QUOTA_FILES=1,
+        )
+    )
+
+    def send(name: str, *sizes: int) -> list[str | None]:
+        batch = batch_of(site, *((f"{size}.txt", b"x" * size) for size in sizes), name=name)
+        batch.commit()
+        return codes(batch)
+
+    assert send("notes", 30, 21, 20, 0) == [None, "quota_bytes_of_set", None, "window_full"]
+    assert send("texts", 51) == ["quota_bytes"]
+    assert send("texts", 50, 0) == [None, "quota_files_of_set"]
+    assert [sums.bytes for sums in site.records.quotas.room("me").sums.values()] == [100, 50, 50]
+    for record in site.records.files("me", limit=9):
+        site.undo([site.records.retire(record.id, "me")])
+    assert [sums.files for sums in site.records.quotas.room("me").sums.values()] == [0, 0, 0]
+    assert sent(site, "notes") == (50, 2)
+    site.records.quotas.recount()
+    assert sent(site, "notes") == (50, 2)
+
+
+def test_two_workers_never_send_more_in_a_while(visit: Callable[..., Visitor], clock: list[int]) -> None:
+    config = {"UPLOADS_QUOTA_WINDOW": "1 KB per hour"}
+    sites = [site_of(visit(**config).app) for _ in range(2)]
+    start = threading.Barrier(8)
+
+    def send(n: int) -> int:
+        start.wait()
+        done = 0
+        for _ in range(6):
+            batch = batch_of(sites[n % 2], ("a.txt", b"x" * 30), ("b.txt", b"x" * 17))
+            batch.commit()
+            for verdict in batch.verdicts:
+                done += verdict.record.size if verdict.record else 0
+                if verdict.record and n % 3 == 0:
+                    sites[n % 2].undo([sites[n % 2].records.retire(verdict.record.id, "me")])
+        return done
+
+    with ThreadPoolExecutor(8) as pool:
+        stored = sum(pool.map(send, range(8)))
+    assert 1000 - 17 < stored <= 1000
+    assert sent(sites[0])[0] == stored
+    with sites[0].records._engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM usage")).scalar() == 1
+
+
+@pytest.mark.parametrize(
+    "value", ["1 GB", "per day", "0 files per day", "1 GB, 2 GB per day", "1 GB per 0 days", "x per day", 7]
+)
+def test_what_is_no_while_stops_the_start(visit: Callable[..., Visitor], value: object) -> None:
+    with pytest.raises(SettingError, match="UPLOADS_QUOTA_WINDOW must be"):
+        visit(UPLOADS_QUOTA_WINDOW=value)

@@ -313,7 +313,7 @@ def test_two_processes_on_one_database_do_not_get_the_same_key(
 
 def test_storing_is_all_or_nothing(records: Records) -> None:
     one, other = records.reserve([row("a.txt"), row("b.txt")])
-    records.release([other.id])
+    records.release([other])
     with pytest.raises(SQLAlchemyError, match="undone"):
         records.store([one.id, other.id])
     assert records.file(one.id) is None
@@ -324,7 +324,7 @@ def test_storing_is_all_or_nothing(records: Records) -> None:
 
 def test_a_reservation_taken_back_frees_its_key_and_uuid(records: Records) -> None:
     (reserved,) = records.reserve([row(uuid="u")])
-    records.release([reserved.id])
+    records.release([reserved])
     (again,) = records.reserve([row(uuid="u")])
     assert (again.key, again.id != reserved.id) == ("a.txt", True)
 
@@ -339,7 +339,7 @@ def test_what_is_being_undone_keeps_its_key_and_stands_in_no_other_way(records: 
 
 def test_what_is_stored_cannot_be_released(records: Records) -> None:
     (stored,) = store(records, row())
-    records.release([stored.id])
+    records.release([stored])
     assert records.file(stored.id)
 
 
@@ -421,7 +421,7 @@ def test_what_the_disk_of_the_database_refuses_is_not_stored(
         with pytest.raises(SQLAlchemyError, match="Input/output error"):
             sqlite_records.store([record.id for record in reserved])
     assert list(sqlite_records.everything()) == []
-    sqlite_records.release([record.id for record in reserved])
+    sqlite_records.release(reserved)
     assert [record.key for record in store(sqlite_records, row("a.txt"))] == ["a.txt"]
 
 
@@ -564,7 +564,7 @@ def test_a_retired_file_is_gone_for_everyone_and_its_uuid_is_free(records: Recor
     assert records.file(stored.id) is None
     assert list(records.everything()) == []
     assert records.reserve([row(uuid="u")])[0].key == "a_1.txt", "its bytes may still lie there"
-    records.release([stored.id])
+    records.release([stored])
 
 
 def test_text_of_every_script_comes_back_as_it_was(records: Records) -> None:

@@ -308,7 +308,7 @@ def test_a_number_freed_by_a_deletion_hurts_nobody(site: Site, tmp_path: Path) -
     record = next(r for r in site.records.everything() if r.key == "a_1.txt")
     (tmp_path / "uploads" / "a_1.txt").unlink()
     site.records.retire(record.id, "me")
-    site.records.release([record.id])
+    site.records.release([record])
     assert codes(commit(site, *[("a.txt", TXT)] * 3)) == [None] * 3
     assert_records_and_files_agree(tmp_path, site)
 

@@ -5,7 +5,7 @@ Times are microseconds since 1970, UTC. Any failure of the database is :class:`s
 
 from .database import from_database_error, now
 from .migrations import upgrading
-from .quota import Quota, Room
+from .quota import ALL_SETS, Quota, Room
 from .records import BATCH_LIFETIME, Record, Records, new_id, new_ids
 from .shares import Share
 from .tables import COMMITTING, STORED, UNDOING
@@ -13,6 +13,7 @@ from .tokens import PREFIX, Token
 from .unfinished import CANCELLED, RECEIVING, REFUSED, Held, Taken, Unfinished
 
 __all__ = [
+    "ALL_SETS",
     "BATCH_LIFETIME",
     "CANCELLED",
     "COMMITTING",

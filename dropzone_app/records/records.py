@@ -110,13 +110,16 @@ def new_ids(count: int) -> list[str]:
 class Records:
     """The records behind one database URL."""
 
-    def __init__(self, url: str, *, durable: bool = True, quota: Quota | None = None) -> None:
-        """Connect to ``url``; SettingError where that cannot be, or its tables are not those of this version."""
+    def __init__(self, url: str, *, durable: bool = True, quotas: Mapping[str, Quota] | None = None) -> None:
+        """Connect to ``url``; SettingError where that cannot be, or its tables are not those of this version.
+
+        ``quotas``: as :class:`Quotas` has them.
+        """
         self._database = database = _open(url, durable=durable)
         self._engine = database.engine
         self._read, self._write = database.read, database.write
         #: What each owner may have; None where that is everything.
-        self.quotas = Quotas(database, quota) if quota else None
+        self.quotas = Quotas(database, quotas) if quotas else None
         try:
             migrations.prepare(database)
             if self.quotas:
@@ -248,13 +251,11 @@ class Records:
         before = self.quotas.hand_over(connection, put[0].owner, [row.uuid for row in put]) if put else {}
         for row in put:
             had = before.get(row.uuid)
-            if had is not None:
-                room.add(-had, -1)
             try:
-                if had is None or row.size > had:
-                    room.take(row.size)
+                if had is None:
+                    room.take(row.set, row.size, row.created)
                 else:
-                    room.add(row.size)
+                    room.replace(row.set, had, row.size)
             except Rejected as rejected:
                 refused[row.id] = rejected
         if refused:
@@ -374,24 +375,45 @@ class Records:
             )
             return _states(connection, ids)
 
-    def release(self, ids: Sequence[str]) -> None:
-        """Remove reservations whose bytes are gone."""
-        if not ids:
+    def release(self, records: Iterable[Record]) -> None:
+        """Remove reservations whose bytes are gone. Each of ``records`` is as it was before it was to be undone."""
+        undone = {record.id: record for record in records}
+        if not undone:
             return
-        gone = delete(_files).where(_files.c.id.in_(ids), _files.c.state != STORED)
+        gone = delete(_files).where(_files.c.id.in_(undone), _files.c.state != STORED)
         with self._write() as connection:
             if not self.quotas:
                 connection.execute(gone)
                 return
-            owners = connection.execute(
-                select(_files.c.owner).where(_files.c.id.in_(ids)).distinct()
-            ).scalars()
             # In one order for everybody.
-            for owner in sorted(owners):
+            for owner in sorted({record.owner for record in undone.values()}):
                 with self.quotas.changing(connection, owner) as room:
-                    of_owner = gone.where(_files.c.owner == owner).returning(_files.c.size)
-                    for size in connection.execute(of_owner).scalars():
-                        room.add(-size, -1)
+                    ids = connection.execute(
+                        gone.where(_files.c.owner == owner).returning(_files.c.id)
+                    ).scalars()
+                    self._count_no_more(room, connection, [undone[id] for id in ids])
+
+    @staticmethod
+    def _count_no_more(room: Room, connection: Connection, gone: Sequence[Record]) -> None:
+        """Take files of one owner out of the sums."""
+        failed = [record for record in gone if record.state == COMMITTING]
+        # What came in chunks has not failed with its file: all but its last one is here.
+        begun = set()
+        if failed:
+            begun = set(
+                connection.execute(
+                    select(_uploads.c.uuid).where(
+                        _uploads.c.owner == failed[0].owner,
+                        _uploads.c.uuid.in_([record.uuid for record in failed]),
+                        _uploads.c.state != CANCELLED,
+                    )
+                ).scalars()
+            )
+        for record in gone:
+            if record.state == COMMITTING and record.uuid not in begun:
+                room.give_up(record.set, record.size, record.created)
+            else:
+                room.add(record.set, -record.size, -1)
 
     def claim_abandoned(self) -> list[Record]:
         """Reservations of processes that are gone, to be undone by the caller: nobody else is given them too."""

@@ -118,8 +118,14 @@ usage = Table(
     "usage",
     metadata,
     Column("owner", Text, primary_key=True),
+    # "" for all of them together.
+    Column("set", String(64), primary_key=True),
     Column("bytes", BigInteger, nullable=False),
     Column("files", BigInteger, nullable=False),
+    # What was begun since then.
+    Column("began", BigInteger, nullable=False),
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("sent_files", BigInteger, nullable=False),
 )
 # What scripts show in place of a session, by their digests.
 tokens = Table(

@@ -156,7 +156,7 @@ class UnfinishedUploads:
             )
             row = _unfinished(found.mappings().one())
             if room and counts and row.id == upload.id:
-                room.take(upload.size)
+                room.take(upload.set, upload.size, upload.created)
             return row
 
     def _let_go(self, connection: Connection, ids: Sequence[str], *, counts: bool = False) -> None:
@@ -171,10 +171,13 @@ class UnfinishedUploads:
         for owner in sorted(owners.scalars()):
             with self._quotas.changing(connection, owner) as room:
                 done = update(_uploads).where(_uploads.c.id.in_(ids), _uploads.c.owner == owner, changed)
-                for size in connection.execute(
-                    done.values(counts=counts).returning(_uploads.c.size)
-                ).scalars():
-                    room.add(size if counts else -size, 1 if counts else -1)
+                for row in connection.execute(
+                    done.values(counts=counts).returning(_uploads.c.set, _uploads.c.size, _uploads.c.created)
+                ):
+                    if counts:
+                        room.add(row.set, row.size)
+                    else:
+                        room.give_up(*row)
 
     def holds(self, id: str, start: int, end: int) -> bool:
         """Whether exactly these bytes are there."""
@@ -304,7 +307,7 @@ class UnfinishedUploads:
             if upload.state == COMMITTING:
                 return upload
             if room and row["counts"]:
-                room.add(-upload.size, -1)
+                room.give_up(upload.set, upload.size, upload.created)
             if upload.tus_metadata is None:
                 connection.execute(delete(_chunks).where(_chunks.c.upload == upload.id))
                 spent = {"state": CANCELLED, "refusal": refusal, "handle": "", "file": None, "counts": False}
@@ -375,7 +378,7 @@ class UnfinishedUploads:
             if not found:
                 return False
             if room and found.counts:
-                room.add(-upload.size, -1)
+                room.give_up(upload.set, upload.size, upload.created)
             connection.execute(delete(_chunks).where(_chunks.c.upload == upload.id))
             return True
 

@@ -92,8 +92,8 @@ def _guard() -> BaseResponse | None:
     elsewhere = sign_in.guard()
     if elsewhere is not None:
         return elsewhere
-    if (_sends() or request.endpoint == "uploads.direct") and (later := _too_often()):
-        return later
+    if _sends() or request.endpoint == "uploads.direct":
+        _check_rate()
     if request.endpoint == "uploads.tus":
         tus.guard()
     elif request.method not in {"GET", "HEAD", "OPTIONS"} and not sign_in.is_form():
@@ -107,15 +107,12 @@ def _sends() -> bool:
     return request.endpoint in endpoints and request.method in {"POST", "PATCH"}
 
 
-def _too_often() -> Response | None:
-    """The refusal of one more request that sends files, where an address has sent too many lately."""
+def _check_rate() -> None:
+    """Rejected for one more request that sends files, where an address has sent too many lately."""
     limit: RateLimit | None = current_app.extensions["uploads_rate_limit"]
     wait = limit.wait(request.remote_addr or "") if limit else 0
-    if not wait:
-        return None
-    response = security.refuse(Rejected.because("too_often"))
-    response.headers["Retry-After"] = str(wait)
-    return response
+    if wait:
+        raise Rejected.because("too_often").for_seconds(wait)
 
 
 def _guard_body() -> None:

@@ -168,7 +168,7 @@ def begin_sending(owner: str) -> None:
     if limit is None:
         return
     if not limit.begin(owner):
-        raise Rejected.because("too_many_at_once", limit=limit.most)
+        raise Rejected.because("too_many_at_once", limit=limit.most).for_seconds(1)
     request.environ[_SENDING] = owner
 
 

@@ -112,6 +112,9 @@ def told(verdicts: Sequence[Verdict]) -> Response:
     assert refused
     response = security.plain_text(refused.text, refused.status, language)
     response.headers["Upload-Codes"] = _codes(refused.codes)
+    waits = [verdict.rejected.retry_after or 0 for verdict in verdicts if verdict.rejected]
+    if any(waits):
+        response.headers["Retry-After"] = str(max(waits))
     if refused.per_part:
         response.headers["Upload-Verdicts"] = "per-part"
     return response

@@ -524,6 +524,8 @@ export class Queue {
     // The answer is from before it was cancelled and wanted again: what was deleted after it was sent would be lost.
     if (deletion) deletion.then(() => ["waiting", "paused"].includes(entry.state) && this.again(entry));
     else if (state?.state === "stored") this.settle(entry, { state: "stored", file: state.file });
+    // For now only, and others may be given up before its turn comes.
+    else if (state?.status === 429) this.announced(entry, undefined);
     else if (state?.state === "refused") this.refusedBefore(entry, state);
     else if (state?.state === "receiving" && isWhole(state, entry)) this.againLater(entry);
     else if (this.chunks.takes(entry)) this.chunks.put(entry, state);

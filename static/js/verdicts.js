@@ -14,6 +14,9 @@ const LOST = new Set([408, 425, 502, 504]);
 /** Refusals of a file that arrived as another than it was announced. */
 const ALTERED = ["size_differs", "digest_differs"];
 
+/** A person has sent as much as they may in a while: other parts of the same request may be stored, or refused for good. */
+const WAITS = "window_full";
+
 /** What the server could not look at just now: other parts of the same request may have been refused for good. */
 const LATER = ["not_scanned", "not_decoded"];
 
@@ -38,9 +41,14 @@ export function courseOf(answer, parts) {
   if (kind !== "answer" || LOST.has(status)) return "lost";
   if (answer.redirected || status === 401) return "session";
   if (status >= 200 && status < 300) return type.startsWith("text/html") ? "session" : "settle";
-  if (status === 429 || status === 503) return "busy";
+  if (status === 429 || status === 503 || waits(answer)) return "busy";
   if (status === 507) return "full";
   return status === 413 && !answer.perPart && parts > 1 ? "halve" : "settle";
+}
+
+/** @param {Answer} answer */
+function waits({ codes }) {
+  return [...codesOf(codes).values()].includes(WAITS);
 }
 
 /**
@@ -78,6 +86,9 @@ export function verdicts(answer, parts, words = {}) {
     const code = codes.get(indexOf(key)) ?? answer.code;
     if (code === "uuid_busy") return { state: "failed", sentence: said, busy: true };
     if (ALTERED.includes(code)) return { state: "failed", sentence: said, altered: true };
+    if (code === WAITS) return { state: "failed", sentence: said };
+    // It was refused for the sake of one that waits, and may pass with it; for ever it is not tried.
+    if (code === "batch_refused" && waits(answer)) return { state: "failed", sentence: said, later: true };
     if (LATER.includes(code)) return { state: "failed", sentence: said, later: true };
     return { state: curable(answer) || SPOILED.includes(code) ? "failed" : "refused", sentence: said };
   };

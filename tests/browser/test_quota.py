@@ -33,3 +33,29 @@ def test_what_has_no_room_is_told_on_its_row_and_sent_once(
         expect(row(page, "small.txt")).to_have_attribute("data-state", "stored")
         # Each file once; of the one without room no more chunks than leave together.
         assert len(proxy.uploads()) <= 4
+
+
+def test_what_may_not_be_sent_yet_waits_as_long_as_the_server_says_and_is_stored(
+    page: Page, live_server: Callable[..., LiveServer], tmp_path: Path
+) -> None:
+    env = {
+        "FLASK_UPLOADS_QUOTA_WINDOW": "200 KB per 3 seconds",
+        "FLASK_UPLOADS_CHUNK_SIZE": "100 KB",
+        "FLASK_UPLOADS_TYPES": "txt",
+    }
+    with Proxy(live_server(env=env).url) as proxy:
+        page.goto(proxy.url)
+        page.locator("[data-uploads-ready]").wait_for()
+        # Two by themselves and one in chunks, in which no two fit; and one that never will.
+        files = {
+            "a.txt": b"a" * 90_000,
+            "big.txt": b"b" * 190_000,
+            "c.txt": b"c" * 90_000,
+            "d.txt": b"d" * 210_000,
+        }
+        page.set_input_files("input.dz-hidden-input", write(tmp_path, files))
+        found = finished(page, 4)
+        assert (found["stored"], found["refused"]) == (3, 1)
+        expect(row(page, "d.txt")).to_contain_text("The file is 210 KB, and you may send 200 KB in 3 seconds")
+        # It waits, and does not ask and ask.
+        assert len(proxy.uploads()) <= 12

@@ -224,3 +224,22 @@ test("a part alone, whatever its key, has the row of the first", () => {
   assert.equal(verdicts(given, [part])[0].busy, true);
   assert.equal(verdicts(given, [{ ...part, key: "photo[0]" }])[0].busy, true);
 });
+
+test("who has sent as much as they may waits, and with one part those that were refused for its sake", () => {
+  const lines = [
+    'file[0] "a.png": you may send 1 MB in 1 hour, and this file would be more; send it again in 9 minutes.',
+    'file[1] "b.exe": .exe files are not accepted here. Accepted: PNG.',
+    "The other file was stored.",
+  ];
+  const some = perPart(lines, { codes: "extension=(1), window_full=(0)" });
+  assert.equal(courseOf(some, 3), "busy");
+  assert.deepEqual(states(some), ["failed", "refused", "stored"]);
+  const together = perPart(
+    [lines[0], 'file[1] "b.png": not stored, because another file of this batch was refused.', "No file was stored."],
+    { codes: "batch_refused=(1), window_full=(0)" },
+  );
+  const found = verdicts(together, PARTS.slice(0, 2)).map(({ state, later = false }) => [state, later]);
+  assert.deepEqual(found, [["failed", false], ["failed", true]]);
+  const other = perPart([lines[1], "The other file was stored."], { codes: "extension=(1), batch_refused=(0)" });
+  assert.equal(courseOf(other, 2), "settle");
+});
