@@ -57,14 +57,13 @@ soak: .venv/dev install ## Kill a server under load a hundred times and more, an
 fuzz: .venv/dev install ## Ask what no test names, with ever new examples, until something breaks (Ctrl+C ends it)
 	@while EXAMPLES=2000 $(PYTEST) --numprocesses auto --quiet --no-header -m "hypothesis and not engines" tests; do :; done
 
-# In an environment of its own, so that what it needs is not audited. Whatever cannot be looked up fails.
+# In an environment of its own, so that what it needs is not audited. What cannot be looked up is told, and fails.
 AUDIT := .venv/audit
 audit: .venv/dev install ## Ask PyPI and npm for known holes in what is installed
 	@$(PYTHON) -m venv $(AUDIT)
 	@$(AUDIT)/bin/python -m pip install --quiet pip-audit
 	@$(VENV)/python -m pip freeze --exclude-editable > $(AUDIT)/installed.txt
-	$(AUDIT)/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement $(AUDIT)/installed.txt
-	$(WITH_NODE) npm audit
+	@$(WITH_NODE) $(VENV)/python tools/audit.py $(AUDIT)/bin/pip-audit $(AUDIT)/installed.txt
 
 screenshots: .venv/dev install test-programs ## Picture the page in its states into docs/ and screenshots/
 	$(VENV)/python tools/screenshots.py
