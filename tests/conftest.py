@@ -1,5 +1,6 @@
 """Fixtures that all tests share, and the markers that a test gets from its folder."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -35,16 +36,6 @@ CHROMIUM_FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 
-#: What is in the names of tests that use a real server which a whole run shares.
-SERVERS = {
-    "engines/test_s3": "rgw",
-    "engines/test_nodes": "rgw",
-    "engines/test_direct": "rgw",
-    "test_example_profile_image": "rgw",
-    "engines/test_postgresql": "postgresql",
-    "PostgreSQL": "postgresql",
-}
-
 TEST_FAILED = pytest.StashKey[bool]()
 
 
@@ -55,11 +46,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(folder)
 
 
+def server_of(nodeid: str) -> str | None:
+    """The real server that a test uses and others too: they run in one process, which starts it once."""
+    file = nodeid.partition("::")[0]
+    if re.search(r"engines/test_(s3|nodes|direct)|test_example_profile_image", file):
+        return "rgw"
+    if "PostgreSQL" in nodeid or "engines/test_postgresql" in file:
+        # The tests on it are too many for one process: each starts its own for the files it is given.
+        return f"postgresql for {file}"
+    if re.search(r"engines/test_(bodies|cut|limit|refusals|tus)\.py", file):
+        name = re.search("granian|gunicorn|waitress|flask", nodeid)
+        return name and name[0]
+    return None
+
+
 class _ByServer(LoadGroupScheduling):
-    """Starts each server in one of the processes only. pytest-xdist's own groups do nothing beside pytest 9.2."""
+    """pytest-xdist's own groups do nothing beside pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((server for name, server in SERVERS.items() if name in nodeid), nodeid)
+        return server_of(nodeid) or nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -77,7 +82,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
-    """One PostgreSQL for the whole run, started when the first test asks for it."""
+    """One PostgreSQL for all tests of this process, started when the first asks for it."""
     with PostgreSQL() as server:
         yield server
 
@@ -113,7 +118,8 @@ def cloud(_cloud: FakeCloudinary, monkeypatch: pytest.MonkeyPatch) -> FakeCloudi
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The test runs on each engine: `core.database_url` is a new, empty database of it, in child processes too."""
     if request.param == "PostgreSQL":
-        with request.getfixturevalue("postgresql").empty(tables=True) as url, ExitStack() as opened:
+        url = request.getfixturevalue("postgresql").empty(tables=True)
+        with ExitStack() as opened:
             monkeypatch.setenv("TESTS_DATABASE", url)
             # A test that names another database would run on SQLite twice.
             monkeypatch.setattr(records_in_sqlite.SQLite, "__init__", _not_here)

@@ -40,6 +40,7 @@ class PostgreSQL:
         self._data = self.folder / "data"
         self._log = self.folder / "log"
         self._server: subprocess.Popen[bytes] | None = None
+        self._with_tables: list[str] = []
         how = ["--username=test", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
         self._run("initdb", "-D", str(self._data), *how).wait()
 
@@ -55,7 +56,12 @@ class PostgreSQL:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        settings = {"listen_addresses": "", "unix_socket_directories": self.folder, "fsync": "off"}
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": self.folder,
+            "fsync": "off",
+            "autovacuum": "off",
+        }
         options = [f"--{key}={value}" for key, value in settings.items()]
         self._server = self._run("postgres", "-D", str(self._data), *options)
         deadline = time.monotonic() + 30
@@ -104,20 +110,25 @@ class PostgreSQL:
             [(count,)] = connection.execute(others, [connection.info.backend_pid]).fetchall()
             return int(count)
 
-    @contextlib.contextmanager
-    def empty(self, *, tables: bool = False) -> Iterator[str]:
-        """The URL of a new place, gone after the block: a schema, without tables or with those of the newest revision.
+    def empty(self, *, tables: bool = False) -> str:
+        """The URL of a new place: a schema, without tables or with those of the newest revision.
 
-        They are made in one go, since each of hundreds of tests has its own.
+        Those are made ahead and in one go, since each of hundreds of tests has its own, and none is removed, since the
+        server ends with the run.
         """
-        name = f"t{secrets.token_hex(6)}"
+        if not tables:
+            [name] = self._schemas(1)
+        else:
+            self._with_tables = self._with_tables or self._schemas(20, _tables())
+            name = self._with_tables.pop()
+        return f"postgresql+psycopg://test@/postgres?host={self.folder}&options=-csearch_path%3D{name}"
+
+    def _schemas(self, number: int, filled: str = "") -> list[str]:
+        names = [f"t{secrets.token_hex(6)}" for _ in range(number)]
         with self.connection() as connection:
-            connection.execute(f"CREATE SCHEMA {name}")
-            if tables:
-                connection.execute(f"SET search_path = {name}; {_tables()}")
-        yield f"postgresql+psycopg://test@/postgres?host={self.folder}&options=-csearch_path%3D{name}"
-        with self.connection() as connection:
-            connection.execute(f"DROP SCHEMA {name} CASCADE")
+            for name in names:
+                connection.execute(f"CREATE SCHEMA {name}; SET search_path = {name}; {filled}")
+        return names
 
     def __enter__(self) -> Self:
         self.start()

@@ -92,7 +92,7 @@ def nodes(
     tmp_path_factory: pytest.TempPathFactory, _rgw: RADOSGateway, postgresql: PostgreSQL
 ) -> Iterator[Nodes]:
     with ExitStack() as stack:
-        database, store = stack.enter_context(postgresql.empty(tables=True)), _rgw.empty()
+        database, store = postgresql.empty(tables=True), _rgw.empty()
         env = {
             **KEYS,
             "FLASK_UPLOADS_STORAGE": store,

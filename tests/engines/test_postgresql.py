@@ -35,11 +35,11 @@ TXT = b"hello"
 
 
 @pytest.fixture
-def url(postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty place on the server of all tests; `make_app` uses it."""
-    with postgresql.empty() as url:
-        monkeypatch.setenv("TESTS_DATABASE", url)
-        yield url
+    url = postgresql.empty()
+    monkeypatch.setenv("TESTS_DATABASE", url)
+    return url
 
 
 @pytest.fixture
@@ -199,26 +199,26 @@ def test_an_address_that_no_database_takes_as_text_is_not_found(url: str, tmp_pa
 
 
 def test_a_database_that_is_killed_is_a_sentence_and_heals(own: PostgreSQL, tmp_path: Path) -> None:
-    with own.empty() as url:
-        assert upgrade(url, tmp_path).returncode == 0
-        with server(tmp_path, url, workers=2) as running:
-            visitor = Visitor(running)
-            assert visitor.upload([("a.txt", TXT)]).status == 201
-            own.kill()
-            for _ in range(4):
-                answer = visitor.upload([("b.txt", TXT)])
-                assert (answer.status, untraced(answer.text)) == (503, MESSAGES["unavailable"].text)
-                status, text = health(running)
-                assert (status, untraced(text)) == (503, MESSAGES["unavailable"].text)
-            own.start()
-            # From the first one on, whichever worker takes it and whatever connections it still holds.
-            for _ in range(4):
-                assert health(running)[0] == 200
-                assert visitor.upload([("c.txt", TXT)]).status == 201
-            own.stop()
-            own.start()
-            assert visitor.upload([("d.txt", TXT)]).status == 201
-        assert visible(tmp_path) == ["a.txt", "c.txt", "c_1.txt", "c_2.txt", "c_3.txt", "d.txt"]
+    url = own.empty()
+    assert upgrade(url, tmp_path).returncode == 0
+    with server(tmp_path, url, workers=2) as running:
+        visitor = Visitor(running)
+        assert visitor.upload([("a.txt", TXT)]).status == 201
+        own.kill()
+        for _ in range(4):
+            answer = visitor.upload([("b.txt", TXT)])
+            assert (answer.status, untraced(answer.text)) == (503, MESSAGES["unavailable"].text)
+            status, text = health(running)
+            assert (status, untraced(text)) == (503, MESSAGES["unavailable"].text)
+        own.start()
+        # From the first one on, whichever worker takes it and whatever connections it still holds.
+        for _ in range(4):
+            assert health(running)[0] == 200
+            assert visitor.upload([("c.txt", TXT)]).status == 201
+        own.stop()
+        own.start()
+        assert visitor.upload([("d.txt", TXT)]).status == 201
+    assert visible(tmp_path) == ["a.txt", "c.txt", "c_1.txt", "c_2.txt", "c_3.txt", "d.txt"]
 
 
 def test_sessions_that_an_operator_ends_cost_no_upload(
@@ -291,18 +291,18 @@ def test_a_reservation_that_a_crash_of_the_database_has_lost_leaves_no_file(
 
 
 def test_a_start_without_the_database_says_so(own: PostgreSQL, tmp_path: Path) -> None:
-    with own.empty() as url:
-        assert upgrade(url, tmp_path).returncode == 0
-        own.stop()
-        done = subprocess.run(
-            [sys.executable, "-m", "dropzone_app", "--port", str(free_port())],
-            cwd=tmp_path,
-            env={**os.environ, "FLASK_UPLOADS_DATABASE": url},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        own.start()
+    url = own.empty()
+    assert upgrade(url, tmp_path).returncode == 0
+    own.stop()
+    done = subprocess.run(
+        [sys.executable, "-m", "dropzone_app", "--port", str(free_port())],
+        cwd=tmp_path,
+        env={**os.environ, "FLASK_UPLOADS_DATABASE": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    own.start()
     assert done.returncode == 1
     [sentence] = done.stderr.splitlines()
     assert sentence.startswith("UPLOADS_DATABASE: postgresql+psycopg://test@/postgres cannot be used: ")
@@ -311,43 +311,43 @@ def test_a_start_without_the_database_says_so(own: PostgreSQL, tmp_path: Path) -
 def test_a_server_killed_amid_uploads_leaves_no_file_without_record_and_none_the_other_way(
     own: PostgreSQL, tmp_path: Path
 ) -> None:
-    with own.empty() as url:
-        assert upgrade(url, tmp_path).returncode == 0
-        acknowledged: set[str] = set()
-        with server(tmp_path, url, workers=1) as running:
-            visitor = Visitor(running)
-            ended = threading.Event()
+    url = own.empty()
+    assert upgrade(url, tmp_path).returncode == 0
+    acknowledged: set[str] = set()
+    with server(tmp_path, url, workers=1) as running:
+        visitor = Visitor(running)
+        ended = threading.Event()
 
-            def send(thread: int) -> None:
-                number = 0
-                while not ended.is_set():
-                    number += 1
-                    answer = visitor.upload([(f"{thread}-{number}-{part}.txt", TXT) for part in range(5)])
-                    assert answer.status in {201, 503}, answer
-                    if answer.status == 201:
-                        acknowledged.update(file["key"] for file in answer.files)
+        def send(thread: int) -> None:
+            number = 0
+            while not ended.is_set():
+                number += 1
+                answer = visitor.upload([(f"{thread}-{number}-{part}.txt", TXT) for part in range(5)])
+                assert answer.status in {201, 503}, answer
+                if answer.status == 201:
+                    acknowledged.update(file["key"] for file in answer.files)
 
-            with ThreadPoolExecutor(4) as pool:
-                senders = [pool.submit(send, thread) for thread in range(4)]
-                for _ in range(5):
-                    enough = len(acknowledged) + 50
-                    wait_until(lambda enough=enough: len(acknowledged) >= enough, "uploads that go in")
-                    own.kill()
-                    time.sleep(0.1)
-                    own.start()
-                ended.set()
-                for sender in senders:
-                    sender.result()
-            # What could not be undone is undone with the next upload that succeeds.
-            assert visitor.upload([("last.txt", TXT)]).status == 201
-            with opened(url) as records:
-                recorded = {record.key for record in records.everything()}
-                assert acknowledged <= recorded
-                assert recorded == {path.name for path in (tmp_path / "uploads").glob("*.txt")}
-                with records._read() as connection:
-                    unfinished = "SELECT count(*) FROM files WHERE state <> 'stored'"
-                    assert connection.execute(text(unfinished)).scalar() == 0
-        assert list((tmp_path / "uploads" / ".staging").iterdir()) == []
+        with ThreadPoolExecutor(4) as pool:
+            senders = [pool.submit(send, thread) for thread in range(4)]
+            for _ in range(5):
+                enough = len(acknowledged) + 50
+                wait_until(lambda enough=enough: len(acknowledged) >= enough, "uploads that go in")
+                own.kill()
+                time.sleep(0.1)
+                own.start()
+            ended.set()
+            for sender in senders:
+                sender.result()
+        # What could not be undone is undone with the next upload that succeeds.
+        assert visitor.upload([("last.txt", TXT)]).status == 201
+        with opened(url) as records:
+            recorded = {record.key for record in records.everything()}
+            assert acknowledged <= recorded
+            assert recorded == {path.name for path in (tmp_path / "uploads").glob("*.txt")}
+            with records._read() as connection:
+                unfinished = "SELECT count(*) FROM files WHERE state <> 'stored'"
+                assert connection.execute(text(unfinished)).scalar() == 0
+    assert list((tmp_path / "uploads" / ".staging").iterdir()) == []
 
 
 # ---- several at once
@@ -418,15 +418,15 @@ def test_what_is_taken_back_while_its_commit_is_undecided_waits_for_the_decision
 
 
 def test_workers_forked_from_a_loaded_app_use_no_connection_together(own: PostgreSQL, tmp_path: Path) -> None:
-    with own.empty() as url:
-        assert upgrade(url, tmp_path).returncode == 0
-        command = [*SERVERS["gunicorn"], "--preload"]
-        with server(tmp_path, url, command=command) as running:
-            visitor = Visitor(running)
-            with ThreadPoolExecutor(8) as pool:
-                answers = list(pool.map(lambda n: visitor.upload([(f"{n}.txt", TXT)]), range(80)))
-            assert [answer.status for answer in answers] == [201] * 80
-            assert own.count() <= 2 * 16 + 1
+    url = own.empty()
+    assert upgrade(url, tmp_path).returncode == 0
+    command = [*SERVERS["gunicorn"], "--preload"]
+    with server(tmp_path, url, command=command) as running:
+        visitor = Visitor(running)
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda n: visitor.upload([(f"{n}.txt", TXT)]), range(80)))
+        assert [answer.status for answer in answers] == [201] * 80
+        assert own.count() <= 2 * 16 + 1
 
 
 def test_a_database_that_a_power_cut_would_empty_is_told(url: str) -> None:
