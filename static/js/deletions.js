@@ -71,6 +71,7 @@ export class Deletions {
   surely(uuid) {
     const deletion = this.untilReached(uuid).finally(() => {
       this.underWay.delete(uuid);
+      this.queue.memory.deleted(uuid);
       this.queue.finishSoon();
     });
     this.underWay.set(uuid, deletion);
@@ -92,10 +93,19 @@ export class Deletions {
    * @returns {Promise<string>} why it could not be deleted, or ""
    */
   async now(uuid) {
-    const { begun, options, transport } = this.queue;
+    const { begun, memory, options } = this.queue;
     begun.forget(uuid);
     // Whoever made the zone has not said where; the server sweeps it away in time.
     if (!options.uploadsUrl) return "";
+    memory.deletes(uuid);
+    const problem = await this.ask(uuid);
+    if (!this.underWay.has(uuid)) memory.deleted(uuid);
+    return problem;
+  }
+
+  /** @param {string} uuid */
+  async ask(uuid) {
+    const { options, transport } = this.queue;
     const url = `${options.uploadsUrl}/${encodeURIComponent(uuid)}`;
     for (let tries = 1; ; tries += 1) {
       const answer = await transport.request({ method: "DELETE", url, timeout: 30_000 });

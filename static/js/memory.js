@@ -1,9 +1,10 @@
 /**
  * What outlives a page: by which uuids the files of a drop go that is not done.
  *
- * Only one random secret is kept, and for a day: the uuid of a file is made of it and of what tells this file from
+ * A random secret is kept, for a day: the uuid of a file is made of it and of what tells this file from
  * others. The same file dropped again after a reload has the same uuid, so that the server knows what came of it;
- * nothing about files is written down. When all of a drop is done the secret is forgotten: the same files dropped then
+ * nothing about files is written down, but the uuids of those that are just being deleted: somebody on the way may hold
+ * that request, and end with it what comes under the same uuid later. When all of a drop is done the secret is forgotten: the same files dropped then
  * are meant to be sent once more.
  */
 
@@ -30,6 +31,8 @@ export class Memory {
     this.resumed = false;
     /** @type {Set<string>} */
     this.used = new Set();
+    /** @type {Set<string>} */
+    this.deleting = new Set();
   }
 
   /**
@@ -67,6 +70,24 @@ export class Memory {
     const found = this.read();
     this.resumed = found !== null && this.now() - found.at < LIFE_MS;
     this.secret = found && this.resumed ? found.secret : randomDigits();
+    for (const uuid of this.left()) this.used.add(uuid);
+  }
+
+  /** The deletions that an earlier page has asked for, and left before the answer. */
+  left() {
+    const found = this.read();
+    return found && this.now() - found.at < LIFE_MS ? found.deleting : [];
+  }
+
+  /** Nothing may come under it any more, after a reload too. @param {string} uuid */
+  deletes(uuid) {
+    this.deleting.add(uuid);
+    if (this.secret !== "") this.write();
+  }
+
+  /** Its deletion was answered. @param {string} uuid */
+  deleted(uuid) {
+    if (this.deleting.delete(uuid) && this.secret !== "") this.write();
   }
 
   /** Another page has forgotten what this one still needs. */
@@ -85,13 +106,15 @@ export class Memory {
 
   write() {
     this.written = this.now();
-    this.reach((store) => store.setItem(this.key, JSON.stringify({ secret: this.secret, at: this.written })));
+    const kept = { secret: this.secret, at: this.written, deleting: [...this.deleting] };
+    this.reach((store) => store.setItem(this.key, JSON.stringify(kept)));
   }
 
-  /** @returns {{secret: string, at: number} | null} */
+  /** @returns {{secret: string, at: number, deleting: string[]} | null} */
   read() {
     const found = this.reach((store) => JSON.parse(store.getItem(this.key) ?? "null"));
-    return typeof found?.secret === "string" && typeof found.at === "number" ? found : null;
+    if (typeof found?.secret !== "string" || typeof found.at !== "number") return null;
+    return { ...found, deleting: Array.isArray(found.deleting) ? found.deleting : [] };
   }
 
   /**

@@ -99,7 +99,7 @@ export class Queue {
     this.question = new Question(this);
     this.memory = new Memory(JSON.stringify([options.url, options.owner ?? ""]));
     // The browser waits for another process when this is asked for first: not in the moment of a drop.
-    this.memory.read();
+    const deleting = this.memory.left();
     addEventListener("storage", () => this.memory.keep());
     this.begun = new Begun(options, this.transport);
     this.line = new Line({
@@ -122,6 +122,7 @@ export class Queue {
     this.dropzone = createWidget(Dropzone, element, this.widgetOptions(), this);
     this.dropzone.on("drop", () => (this.walks += 1));
     this.dropzone.on("addedfiles", (/** @type {unknown} */ list) => this.dropEnded(list));
+    for (const uuid of deleting) this.deletions.surely(uuid);
   }
 
   widgetOptions() {

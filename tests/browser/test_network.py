@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browser.samples import counts, drop, everything, finished, listed, png, row, states, until, write
 from playwright.sync_api import Locator, Page, expect
-from proxy import Proxy
+from proxy import Handler, Proxy
 from support import LiveServer
 
 
@@ -467,6 +467,41 @@ def test_what_was_cancelled_and_sent_again_is_known_after_a_reload(
     drop(proxied, *files)
     assert finished(proxied, 3)["stored"] == 3
     assert len(listed(proxied)) == 3
+
+
+def test_a_deletion_that_comes_after_a_reload_takes_nothing_that_was_sent_since(
+    proxied: Page, proxy: Proxy, files: list[Path]
+) -> None:
+    queue = "document.querySelector('.dropzone').batchUploader"
+    late, over, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def hand_on_late(handler: Handler) -> None:
+        late.wait(60)
+        try:
+            handler.forward()
+        finally:
+            over.set()
+
+    rule = proxy.rule(hand_on_late, method="DELETE", path="/uploads/.*")
+    proxy.hold(answered)
+    proxied.evaluate(f"{queue}.pause()")
+    drop(proxied, *files)
+    # So that the drop is not done before the reload.
+    row(proxied, "one.png").get_by_role("button", name="Pause").click()
+    proxied.evaluate(f"{queue}.resume()")
+    expect(row(proxied, "two.txt")).to_have_attribute("data-state", "checking")
+    row(proxied, "two.txt").get_by_role("button", name="Cancel").click()
+    answered.set()
+    until(proxied, f"{queue}.counts.stored === 1")
+    while not rule.met:
+        proxied.wait_for_timeout(20)
+    proxied.once("dialog", lambda dialog: dialog.accept())
+    proxied.reload()
+    drop(proxied, *files)
+    assert finished(proxied, 3)["stored"] == 3
+    late.set()
+    assert over.wait(30)
+    assert sorted(file["filename"] for file in listed(proxied)) == ["one.png", "three.txt", "two.txt"]
 
 
 @pytest.mark.parametrize("taken_out", ["cancelled", "removed", "cancelled where nobody can be asked"])

@@ -108,3 +108,31 @@ test("names that differ little have uuids that differ", () => {
     assert.ok(new Set(parts.map((digits) => digits.slice(at, at + 8))).size > 19_900, `digits ${at}`);
   }
 });
+
+test("what is just being deleted has another uuid after a reload, until the deletion is answered", () => {
+  const store = new Store();
+  const first = new Memory("zone", store);
+  const uuids = [first.uuidOf("a.txt"), first.uuidOf("b.txt")];
+  for (const uuid of uuids) first.deletes(uuid);
+  first.deleted(uuids[1]);
+
+  const second = new Memory("zone", store);
+  assert.deepEqual(second.left(), [uuids[0]]);
+  second.deletes(uuids[0]);
+  assert.notEqual(second.uuidOf("a.txt"), uuids[0]);
+  assert.equal(second.uuidOf("b.txt"), uuids[1]);
+  assert.deepEqual(new Memory("zone", store).left(), [uuids[0]]);
+  second.deleted(uuids[0]);
+  assert.deepEqual(new Memory("zone", store).left(), []);
+});
+
+test("deletions of long ago, and what somebody else has written, are no deletions", () => {
+  const store = new Store();
+  let now = 1e12;
+  const first = new Memory("zone", store, () => now);
+  first.deletes(first.uuidOf("a.txt"));
+  now += 86_400_000;
+  assert.deepEqual(new Memory("zone", store, () => now).left(), []);
+  store.setItem("dropzone_app:zone", JSON.stringify({ secret: "s", at: now, deleting: "x" }));
+  assert.deepEqual(new Memory("zone", store, () => now).left(), []);
+});
