@@ -149,8 +149,8 @@ def running(server: Server, folder: Path) -> Iterator[tuple[int, int]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # The spool of the plain Flask way has to lie where its files do, as in a deployment without tmpfs.
-    (folder / "tmp").mkdir(parents=True)
-    (folder / "uploads").mkdir()
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    (folder / "uploads").mkdir(exist_ok=True)
     env = {key: value for key, value in os.environ.items() if not key.startswith("FLASK_")}
     env |= {
         "TMPDIR": str(folder / "tmp"),
@@ -162,7 +162,7 @@ def running(server: Server, folder: Path) -> Iterator[tuple[int, int]]:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=env | server.env | {"FLASK_SECRET_KEY": secrets.token_hex(16)},
+            env={**env, "FLASK_SECRET_KEY": secrets.token_hex(16), **server.env},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from core import file_part, form_body, make_app, post, site_of
 from flask import Flask
 from sqlalchemy import event
 
+from dropzone_app.intake import request as intake_request
 from dropzone_app.storage import staged
 from dropzone_app.storage.staged import Journal
 
@@ -74,6 +76,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     for name in CALLS:
         monkeypatch.setattr(os, name, counted(name, getattr(os, name)))
+    # Bodies that other tests have left half read would make the pieces of ours smaller.
+    monkeypatch.setattr(intake_request, "_coming", WeakSet())
     monkeypatch.setattr(staged, "_sync_file_range", counted("sync_file_range", staged._sync_file_range))
     return seen
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import IO, Any, cast
+from weakref import WeakSet
 
 from flask import Request, current_app
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
@@ -35,8 +36,12 @@ from . import OtherFile, Part
 from .chunks import IncomingChunk, is_chunk
 from .patience import Patience, TooSlow
 
-# One read of the input. gunicorn copies its whole read-ahead on every read, so that small ones are dear.
+# One read of the input. gunicorn copies its whole read-ahead on every read, so that small ones are dear. Each stands in
+# memory some three times (the server's, the parser's, the digest's): bodies that come at once take smaller ones.
 _CHUNK = 1 << 20
+_LEAST_CHUNK = 1 << 15
+_CHUNKS_TOGETHER = 1 << 20
+_coming: WeakSet[Body] = WeakSet()
 
 # A refused body is still read, so that the client sees the answer and not a reset; but not without end.
 DRAIN_BYTES = 1 << 30
@@ -66,6 +71,7 @@ class Body:
             self.left = None
         #: Whether other code may have read some of it, and kept nothing.
         self.shared = False
+        _coming.add(self)
 
     @staticmethod
     def of(request: Request) -> Body:
@@ -86,6 +92,7 @@ class Body:
 
     def read(self, size: int = _CHUNK) -> bytes:
         """The next bytes; b"" at the end, and when the client went away. Rejected when it is too slow: that was all."""
+        size = min(size, max(_LEAST_CHUNK, _CHUNKS_TOGETHER // max(1, len(_coming))))
         if self.left is not None:
             size = min(size, self.left)
         try:
@@ -99,6 +106,8 @@ class Body:
             self.left = 0
         elif self.left is not None:
             self.left -= len(data)
+        if self.left == 0:
+            _coming.discard(self)
         return data
 
     def drain(self) -> None:

@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 _THREAD_FROM = 4 << 20
 # Chunks of at most 1 MiB that may wait for the digest: memory stays flat when hashing is slower than the network.
 _WAITING = 4
+# Where as many hash as there are processors, one more would only take turns with them, and hold chunks meanwhile.
+_threads = threading.BoundedSemaphore(os.cpu_count() or 1)
 # Write-back begins this often, so that the fsync at the end finds little left to do.
 _WRITEBACK = 32 << 20
 
@@ -37,7 +39,7 @@ class Digest:
 
     def update(self, data: bytes) -> None:
         self._size += len(data)
-        if self._queue is None and self._size > _THREAD_FROM:
+        if self._queue is None and self._size > _THREAD_FROM and _threads.acquire(blocking=False):
             self._queue = queue.Queue(_WAITING)
             self._thread = threading.Thread(target=self._work, args=(self._queue,), daemon=True)
             self._thread.start()
@@ -57,6 +59,7 @@ class Digest:
             self._queue.put(None)
             self._thread.join()
             self._thread = self._queue = None
+            _threads.release()
 
     def _work(self, waiting: queue.Queue[bytes | None]) -> None:
         while (data := waiting.get()) is not None:

@@ -358,3 +358,16 @@ def test_small_files_are_written_once_with_their_records(measured: Callable[...,
         written = sum(cost.written for cost in costs) / (batches * parts * size)
         print(f"{size} bytes each: written {written:.4f} per byte")
         assert 1.0 <= written <= most
+
+
+def test_thirty_two_uploads_at_once_take_little_memory(measured: Callable[..., Measured]) -> None:
+    server = measured()
+    # Threads and their connections to the database are kept.
+    server.upload_at_once([Content(1000) for _ in range(64)])
+    contents = [Content(16 * MIB) for _ in range(32)]
+    answers, cost = server.upload_at_once(contents)
+    assert [answer[0] for answer in answers] == [201] * 32
+    digests = {json.loads(text)["files"][0]["sha256"] for _, text in answers}
+    assert digests == {content.sha256 for content in contents}
+    print(f"memory grew by {cost.growth}")
+    assert max(cost.growth.values()) <= 16 * MIB
