@@ -168,7 +168,7 @@ def stores(work: Path, engines: list[str]) -> Iterator[list[Store]]:
             for much in (False, True):
                 env = dict(key)
                 if database and engine == "PostgreSQL":
-                    env["FLASK_UPLOADS_DATABASE"] = stack.enter_context(database.empty(tables=True))
+                    env["FLASK_UPLOADS_DATABASE"] = database.empty(tables=True)
                 made.append(Store(engine, much, work / f"{engine} {'much' if much else 'little'}", env))
         yield made
 

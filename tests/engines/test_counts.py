@@ -130,7 +130,8 @@ def test_a_part_more_is_six_calls_more(live_server: Callable[..., LiveServer], t
 def test_a_hundred_parts_are_no_more_turns_with_postgresql_than_ten(
     postgresql: PostgreSQL, tmp_path: Path
 ) -> None:
-    with postgresql.empty(tables=True) as url, Line(postgresql, tmp_path) as line:
+    url = postgresql.empty(tables=True)
+    with Line(postgresql, tmp_path) as line:
         site = site_of(make_app(tmp_path, UPLOADS_TYPES="bin", UPLOADS_DATABASE=line.url(url)))
         commit(site, ("warm.bin", CONTENT))
         cost = {}
