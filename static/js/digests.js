@@ -1,5 +1,7 @@
 /** A worker that has nothing to do is let go after this. */
 const IDLE_MS = 5000;
+/** A page that forbids workers does not change its mind; a line that is broken while one is fetched does. */
+const MOST_FAILURES = 3;
 
 /**
  * SHA-256 in hexadecimal digits by the browser's own means. It rejects where the bytes cannot be read.
@@ -24,7 +26,8 @@ export class Digests {
     this.hire = hire;
     /** @type {Worker | null} */
     this.worker = null;
-    this.failed = false;
+    /** Workers that failed, one after the other. */
+    this.failures = 0;
     this.asked = 0;
     /** @type {Map<number, (sum: string | null) => void>} */
     this.waiting = new Map();
@@ -72,19 +75,29 @@ export class Digests {
 
   ready() {
     clearTimeout(this.idle);
-    if (this.worker !== null || this.failed) return !this.failed;
+    if (this.worker !== null) return true;
+    if (this.failures === MOST_FAILURES) return false;
     try {
       this.worker = this.hire();
     } catch {
-      this.failed = true;
+      this.failures = MOST_FAILURES;
       return false;
     }
-    this.worker.onmessage = ({ data: { id, sum } }) => this.told(id, sum);
+    this.worker.onmessage = ({ data: { id, sum } }) => {
+      this.failures = 0;
+      this.told(id, sum);
+    };
     this.worker.onerror = () => {
-      this.failed = true;
+      this.failures += 1;
+      this.letGo();
       for (const id of [...this.waiting.keys()]) this.told(id, null);
     };
     return true;
+  }
+
+  letGo() {
+    this.worker?.terminate();
+    this.worker = null;
   }
 
   /**
@@ -96,9 +109,6 @@ export class Digests {
     this.waiting.delete(id);
     clearTimeout(this.idle);
     if (this.waiting.size > 0) return;
-    this.idle = setTimeout(() => {
-      this.worker?.terminate();
-      this.worker = null;
-    }, IDLE_MS);
+    this.idle = setTimeout(() => this.letGo(), IDLE_MS);
   }
 }

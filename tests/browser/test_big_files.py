@@ -272,6 +272,19 @@ def test_a_chunk_that_is_altered_on_its_way_goes_again_alone(proxied: Page, prox
     assert_stored(proxied, big)
 
 
+@pytest.mark.expect_console_errors("not served: 502")
+def test_chunks_have_digests_again_once_the_script_that_hashes_is_served(
+    proxied: Page, proxy: Proxy, big: Path
+) -> None:
+    proxy.answer(502, method="GET", path=".*/digest-worker.js")
+    note_chunks(proxied)
+    drop(proxied, big)
+    assert finished(proxied, 1)["stored"] == 1
+    told = ["dzchunksha256" in chunk for chunk in chunks(proxied)]
+    assert (told[0], told[-1]) == (False, True)
+    assert_stored(proxied, big)
+
+
 def test_a_proxy_with_a_smaller_limit_gets_smaller_chunks(proxied: Page, proxy: Proxy, big: Path) -> None:
     proxy.larger_than(CHUNK * 3 // 4)
     note_chunks(proxied)

@@ -335,6 +335,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield started
 
 
+# A worker of the page is fetched while the server is killed.
+@pytest.mark.expect_console_errors("not served: 502")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_befalls_a_drop_each_file_of_it_is_stored_once_as_it_was(
     page: Page, server: LiveServer, tmp_path: Path, seed: int

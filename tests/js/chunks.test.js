@@ -186,10 +186,31 @@ test("where the page may have no worker, files go without digests", async () => 
     throw new DOMException("forbidden", "SecurityError");
   });
   assert.equal(await forbidden.ofFile({ size: 5e9 }, signal), null);
-  const broken = new Digests(worker);
-  const sum = broken.ofFile({ size: 5e9 }, signal);
-  broken.worker.onerror();
-  assert.equal(await sum, null);
+  let hired = 0;
+  const broken = new Digests(() => {
+    hired += 1;
+    return worker();
+  });
+  for (let times = 0; times < 3; times += 1) {
+    const sum = broken.ofFile({ size: 5e9 }, signal);
+    broken.worker.onerror();
+    assert.equal(await sum, null);
+  }
   assert.equal(await broken.ofFile({ size: 5e9 }, signal), null);
+  assert.equal(hired, 3);
   clearTimeout(broken.idle);
+});
+
+test("a worker that could not be fetched is fetched again, and what it tells lets its failures be forgotten", async () => {
+  const { signal } = new AbortController();
+  const digests = new Digests(worker);
+  for (let round = 0; round < 4; round += 1) {
+    const lost = digests.ofChunk(new Blob(["abc"]), signal);
+    digests.worker.onerror();
+    assert.equal(await lost, null);
+    const sum = digests.ofChunk(new Blob(["abc"]), signal);
+    digests.worker.onmessage({ data: { id: digests.asked, sum: "abc" } });
+    assert.equal(await sum, "abc");
+  }
+  clearTimeout(digests.idle);
 });
