@@ -244,7 +244,7 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             rule.act(self) if rule else self.forward()
 
-    do_GET = do_HEAD = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_any  # noqa: N815
 
     def read(self, size: int) -> bytes:
         data = self.rfile.read(min(size, self.left))
@@ -300,7 +300,9 @@ class Handler(BaseHTTPRequestHandler):
             headers = {
                 name: value
                 for name, value in answer.getheaders()
-                if name.lower() not in {"transfer-encoding", "connection", "content-length"}
+                if name.lower() not in {"transfer-encoding", "connection"}
+                # That of a HEAD is of what is not sent.
+                and (name.lower() != "content-length" or self.command == "HEAD")
             }
             return answer.status, headers, answer.read()
         except OSError:
@@ -316,7 +318,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if status != 204:
+        if status != 204 and "content-length" not in map(str.lower, headers):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ from .files import delete, file_fields, iso_time
 MAX_ANNOUNCED = 1000
 #: Uploads of one list.
 MAX_UNFINISHED = 1000
+#: Of those, how many that go straight to the store are looked up there.
+MAX_IN_STORE = 20
 #: Bytes of one question: a thousand of the longest names and paths, each character escaped, are less.
 MAX_QUESTION = Size(8_000_000)
 
@@ -40,6 +43,10 @@ def unfinished() -> Response:
     """My uploads of which not all has arrived, the newest thousand."""
     found = site().records.unfinished.of_owner(owner(), MAX_UNFINISHED)
     known = states(site(), owner(), [upload.uuid for upload in found])
+    with contextlib.suppress(OSError):
+        # What is not told is asked of each one when it is gone on with.
+        for upload in [one for one in found if one.direct and one.uuid in known][:MAX_IN_STORE]:
+            known[upload.uuid] = in_store(site(), known[upload.uuid])
     return _told(
         {uuid: state for uuid, state in known.items() if state.state == "receiving" and _mine(state)}
     )

@@ -210,6 +210,12 @@ export class ChunkedFile {
     this.means.report.advanced();
   }
 
+  /** @param {number} index of a chunk that has to go, although it is there */
+  lack(index) {
+    this.missing.add(index);
+    this.held -= this.lengthOf(index);
+  }
+
   /**
    * @param {number} index of a chunk that was refused
    * @param {number} most

@@ -15,7 +15,7 @@ const MOST_TRIES = 3;
 /** What was refused was this chunk alone, as it arrived. */
 const REPEATABLE = new Set(["chunk_digest", "chunk_length", "malformed", "no_file"]);
 /** The server has another idea of what is there. */
-const UNAWARE = new Set(["upload_gone", "chunk_overlaps", "chunk_changed"]);
+const UNAWARE = new Set(["upload_gone", "unknown_upload", "chunk_overlaps", "chunk_changed", "parts_missing"]);
 /** Smaller chunks would be more fields than bytes. */
 const LEAST_CHUNK = 64 * 1024;
 
@@ -57,8 +57,8 @@ export class ChunkLane {
     /** @type {ChunkedFile} */
     const file = new ChunkedFile(entry, this.chunkSize, {
       digest: (whole, signal) => this.digestOf(entry, whole, signal),
-      sum: (slice, signal) => this.digests.ofChunk(slice, signal),
-      post: (chunk, sums, hooks) => queue.transport.post((xhr) => this.body(xhr, file, chunk, sums), hooks),
+      sum: (slice, signal) => this.sumOf(slice, signal),
+      post: (chunk, sums, hooks) => this.post(file, chunk, sums, hooks),
       report: {
         advanced: () => this.advanced(file),
         moved: (bytes) => queue.meter.add(bytes),
@@ -76,12 +76,38 @@ export class ChunkLane {
    * @param {AbortSignal} signal
    */
   async digestOf(entry, whole, signal) {
-    const sum = await this.digests.ofFile(whole, signal);
+    const sum = await this.wholeSum(whole, signal);
     const declared = this.files.get(entry)?.declared;
     // Without a digest nobody would notice in the end that it is another file.
     const other = sum === null ? entry.doubted : declared && declared !== sum;
     if (other && !signal.aborted) this.startsOver(entry);
     return sum;
+  }
+
+  /**
+   * @param {File} whole
+   * @param {AbortSignal} signal
+   */
+  wholeSum(whole, signal) {
+    return this.digests.ofFile(whole, signal);
+  }
+
+  /**
+   * @param {Blob} slice
+   * @param {AbortSignal} signal
+   */
+  sumOf(slice, signal) {
+    return this.digests.ofChunk(slice, signal);
+  }
+
+  /**
+   * @param {ChunkedFile} file
+   * @param {import("./chunkedfile.js").Chunk} chunk
+   * @param {{chunk: string | null, file: string | null}} sums
+   * @param {import("./transport.js").Hooks} hooks
+   */
+  post(file, chunk, sums, hooks) {
+    return this.queue.transport.post((xhr) => this.body(xhr, file, chunk, sums), hooks);
   }
 
   /** @param {ChunkedFile} file */
@@ -102,15 +128,22 @@ export class ChunkLane {
     return null;
   }
 
+  /**
+   * A request about the file is under way.
+   *
+   * @param {Entry} entry
+   */
+  leaves(entry) {
+    this.running += 1;
+    if (entry.state === "sending") return;
+    this.queue.requests.set(entry, { entries: [entry], leave: () => false });
+    this.queue.leaves(entry);
+  }
+
   /** @param {ChunkedFile} file */
   async send(file) {
     const { entry } = file;
-    const { queue } = this;
-    this.running += 1;
-    if (entry.state !== "sending") {
-      queue.requests.set(entry, { entries: [entry], leave: () => false });
-      queue.leaves(entry);
-    }
+    this.leaves(entry);
     const { index, answer } = await file.send();
     this.running -= 1;
     // Stopped, by a person or because another chunk has told how it ends.
@@ -144,7 +177,7 @@ export class ChunkLane {
     if (again || (REPEATABLE.has(answer.code) && file.mayRepeat(index, MOST_TRIES))) return;
     this.rest(file);
     file.asked = true;
-    if (this.shrinks(file.chunkSize, answer)) this.beginAnew(entry);
+    if (this.shrinks(file.chunkSize, answer) || answer.code === "other_way") this.beginAnew(entry);
     else if (answer.code === "chunk_changed" && this.startsOver(entry)) return;
     else if (UNAWARE.has(answer.code) && (entry.lost += 1) < MOST_TRIES) this.queue.again(entry);
     else await this.queue.answers.take([entry], answer);

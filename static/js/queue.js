@@ -4,6 +4,7 @@ import { Begun } from "./begun.js";
 import { ChunkLane } from "./chunklane.js";
 import { CsrfToken } from "./csrf.js";
 import { Deletions } from "./deletions.js";
+import { DirectLane } from "./directlane.js";
 import { Line } from "./line.js";
 import { sentence } from "./messages.js";
 import { Memory } from "./memory.js";
@@ -93,7 +94,7 @@ export class Queue {
     });
     this.receipts = new Receipts(options.filesUrl ?? "");
     this.batches = new BatchLane(this);
-    this.chunks = new ChunkLane(this);
+    this.chunks = options.directUrl ? new DirectLane(this) : new ChunkLane(this);
     this.deletions = new Deletions(this);
     this.answers = new Answers(this);
     this.question = new Question(this);

@@ -10,8 +10,9 @@
  * @property {string} method
  * @property {string} url
  * @property {string} [type] of the body; a form says its own
- * @property {(xhr: XMLHttpRequest) => FormData | string | null} [build] makes the body, when the request is open
+ * @property {(xhr: XMLHttpRequest) => FormData | Blob | string | null} [build] makes the body, when the request is open
  * @property {number} [timeout] milliseconds; 0 waits as long as bytes move
+ * @property {Record<string, string>} [foreign] the headers of a request to somebody else, who gets no other one
  */
 
 /** A connection over which nothing has moved for so long is dead, whatever the system says. */
@@ -46,6 +47,18 @@ export class Transport {
   }
 
   /**
+   * Puts bytes at an address of somebody else's.
+   *
+   * @param {string} url
+   * @param {Record<string, string>} headers
+   * @param {Blob} content
+   * @param {Hooks} [hooks]
+   */
+  put(url, headers, content, hooks = {}) {
+    return this.once({ method: "PUT", url, build: () => content, foreign: headers }, "", hooks);
+  }
+
+  /**
    * Asks once, and once more with a new token where the server found the token wanting.
    *
    * @param {Question} question
@@ -66,7 +79,7 @@ export class Transport {
    * @param {Hooks} hooks
    * @returns {Promise<Answer>}
    */
-  once({ method, url, type, build, timeout = 0 }, token, hooks) {
+  once({ method, url, type, build, timeout = 0, foreign }, token, hooks) {
     return new Promise((resolve) => {
       const address = new URL(url, document.baseURI);
       const xhr = new XMLHttpRequest();
@@ -74,7 +87,7 @@ export class Transport {
       let watch;
       const end = (/** @type {Answer["kind"]} */ kind) => {
         clearTimeout(watch);
-        resolve(read(xhr, kind, address.href));
+        resolve(read(xhr, kind, address.href, Boolean(foreign)));
       };
       const within = (/** @type {number} */ wait) => {
         clearTimeout(watch);
@@ -87,10 +100,9 @@ export class Transport {
       hooks.signal?.addEventListener("abort", () => xhr.abort());
       xhr.open(method, address);
       xhr.timeout = timeout;
-      xhr.setRequestHeader("Accept", "application/json");
-      xhr.setRequestHeader("X-Requested-With", "XMLHttpRequest");
+      const ours = { Accept: "application/json", "X-Requested-With": "XMLHttpRequest", ...this.headers };
       if (type) xhr.setRequestHeader("Content-Type", type);
-      for (const [name, value] of Object.entries(this.headers)) xhr.setRequestHeader(name, value);
+      for (const [name, value] of Object.entries(foreign ?? ours)) xhr.setRequestHeader(name, value);
       // The token is no other site's business.
       if (token && address.origin === location.origin) xhr.setRequestHeader(this.token.header, token);
       xhr.upload.onprogress = (event) => {
@@ -115,10 +127,11 @@ export class Transport {
  * @param {XMLHttpRequest} xhr
  * @param {Answer["kind"]} kind
  * @param {string} url
+ * @param {boolean} foreign whether the headers are none of ours to read
  * @returns {Answer}
  */
-function read(xhr, kind, url) {
-  const header = (/** @type {string} */ name) => xhr.getResponseHeader(name) ?? "";
+function read(xhr, kind, url, foreign) {
+  const header = (/** @type {string} */ name) => (foreign ? "" : (xhr.getResponseHeader(name) ?? ""));
   if (kind !== "answer") {
     return { kind, status: 0, text: "", type: "", code: "", codes: "", retryAfter: "", perPart: false, redirected: false };
   }

@@ -35,6 +35,8 @@
  * @property {number | null} [maxTotalSize]
  * @property {number | null} [maxContentLength]
  * @property {number | null} [chunkSize] larger files go in chunks of so much; null: not here
+ * @property {string | null} [directUrl] where files that go in chunks are signed for, which then go straight to the store
+ * @property {boolean} [directDigest] such a file is announced with its SHA-256
  * @property {string} [checkUrl] where a list of files is asked about before they are sent
  * @property {boolean} [ownView] a view of the host's takes the files, and alone knows which of them it refuses
  * @property {string} [uploadsUrl] below it stands what became of each file, by its uuid

@@ -429,6 +429,9 @@ def test_the_page_may_connect_to_the_store_and_the_store_lets_it_when_an_operato
 
     other = {"ID": "theirs", "AllowedMethods": ["GET"], "AllowedOrigins": ["https://other.example"]}
     client = person.gateway.client
+    before = {"CORSRules": []}
+    with contextlib.suppress(client.exceptions.ClientError):
+        before = {"CORSRules": client.get_bucket_cors(Bucket=BUCKET)["CORSRules"]}
     client.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [other]})
     try:
         assert finding()[0] == "problem"
@@ -448,3 +451,5 @@ def test_the_page_may_connect_to_the_store_and_the_store_lets_it_when_an_operato
         ]
     finally:
         client.delete_bucket_cors(Bucket=BUCKET)
+        if before["CORSRules"]:
+            client.put_bucket_cors(Bucket=BUCKET, CORSConfiguration=before)

@@ -21,6 +21,7 @@ export default {
     "busy": "The server is busy. Retry in a moment.",
     "disk_full": "The server has no room left. Retry when its owner has made room.",
     "server": "The server failed (error {status}). Retry in a moment.",
+    "store_refused": "The store refused this (error {status}). Retry; if it goes on, its CORS rule or the server's clock may be wrong.",
     "refused": "The server refused this (error {status}) without saying why.",
     "not_deleted": "The server refused (error {status}).",
     "not_reached": "The connection broke. Try again."
