@@ -23,6 +23,9 @@ const LATER = ["not_scanned", "not_decoded"];
 /** Refusals of what came under one uuid, and not of the file: sent from its first byte under another it may pass. */
 export const SPOILED = ["chunk_differs", "damaged", "upload_cancelled"];
 
+/** Refusals of what befell the bytes on their way, cut off say or altered, or what had come of them before. */
+const ON_THE_WAY = ["malformed", "no_file", "chunk_length", "chunk_digest", "chunk_overlaps", "upload_gone"];
+
 /**
  * What to do about an answer as a whole, before each part gets its verdict:
  *
@@ -213,8 +216,7 @@ function curable(answer) {
     answer.status >= 500 ||
     [0, 401, 408, 425, 429].includes(answer.status) ||
     answer.code.startsWith("csrf_") ||
-    // The body was cut off on its way.
-    ["malformed", "no_file"].includes(answer.code)
+    ON_THE_WAY.includes(answer.code)
   );
 }
 

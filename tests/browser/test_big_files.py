@@ -272,6 +272,18 @@ def test_a_chunk_that_is_altered_on_its_way_goes_again_alone(proxied: Page, prox
     assert_stored(proxied, big)
 
 
+def test_a_chunk_that_is_altered_each_time_fails_and_can_be_retried(
+    proxied: Page, proxy: Proxy, big: Path
+) -> None:
+    rule = proxy.alter(times=3)
+    drop(proxied, big)
+    assert finished(proxied, 1)["failed"] == 1
+    assert rule.met == 3
+    row(proxied, big.name).get_by_role("button", name="Retry").click()
+    assert finished(proxied, 1)["stored"] == 1
+    assert_stored(proxied, big)
+
+
 @pytest.mark.expect_console_errors("not served: 502")
 def test_chunks_have_digests_again_once_the_script_that_hashes_is_served(
     proxied: Page, proxy: Proxy, big: Path
