@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import ctypes
 import logging
 import multiprocessing
@@ -15,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from tempfile import TemporaryDirectory
 
@@ -35,6 +34,8 @@ STOP_SECONDS = 10
 #: Bytes of a body that the server reads ahead on each connection, some three times of which stand in memory.
 _READ_AHEAD = 1 << 16
 _M_ARENA_MAX = -8
+#: Seconds of silence after which a client's machine is asked whether it is there; it is given as long for an answer.
+_ASK_AFTER = 30
 #: Seconds between two looks of a worker whether its parent still lives.
 _LOOK_FOR_PARENT = 0.5
 
@@ -128,6 +129,7 @@ def worker() -> Flask:
     _share_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _print_batches()
+    threading.Thread(target=_notice_dead_clients, daemon=True).start()
     while True:
         try:
             return create_app()
@@ -158,8 +160,30 @@ def _share_memory() -> None:
 
     For glibc's allocator (mallopt(3), M_ARENA_MAX); others do not do this.
     """
-    with contextlib.suppress(AttributeError, OSError):
+    with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+
+
+def _notice_dead_clients() -> None:
+    """Let the system ask a client that is silent for long whether it is still there: else one whose machine or line is
+    gone holds its thread for ever. Accepted connections are as the one that is listened on, which granian makes once
+    it has the app, and lends to nobody.
+    """
+    while os.path.isdir("/proc/self/fd"):
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                # No copy: closing one of a file of SQLite's would let go of its locks.
+                found = socket.socket(fileno=int(name))
+                try:
+                    if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _ASK_AFTER)
+                        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _ASK_AFTER // 3)
+                        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+                        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                        return
+                finally:
+                    found.detach()
+        time.sleep(0.1)
 
 
 def _print_batches() -> None:

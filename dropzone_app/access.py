@@ -82,6 +82,8 @@ class RateLimit:
             raise SettingError(
                 f"UPLOADS_RATE_LIMIT must be a limit such as '300 per minute'; it is {limit!r}."
             ) from error
+        #: So many requests in so many seconds.
+        self.rate = (self._limit.amount, self._limit.get_expiry())
         store = str(config.get("RATELIMIT_STORAGE_URI") or "memory://")
         options = config.get("RATELIMIT_STORAGE_OPTIONS")
         limiter = Limiter(lambda: "", storage_uri=store, storage_options=options)

@@ -76,7 +76,9 @@ def sweep(age: int | None, dry_run: bool) -> None:
 def doctor(url: str | None, as_json: bool) -> None:
     """Look for what people get wrong, and tell how to mend it. Exit status 1 where something has to be mended."""
     site: Site = current_app.extensions["uploads"]
-    findings = list(examine(site, cast("str | bytes", current_app.secret_key), url))
+    limit = current_app.extensions["uploads_rate_limit"]
+    key = cast("str | bytes", current_app.secret_key)
+    findings = list(examine(site, key, url, rate=limit.rate if limit else None))
     if as_json:
         click.echo(json.dumps({"findings": [asdict(finding) for finding in findings]}, indent=1))
     else:

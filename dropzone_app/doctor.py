@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from .config import Size
+from .config import PARALLEL_REQUESTS, Size, span
 from .storage import Direct, Storage
 from .uploads import Site
 
@@ -25,6 +25,8 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 _KEY = 16
 #: What stands in keys that were copied from somewhere.
 _EXAMPLES = ("change", "secret", "example", "password", "random string")
+#: Bytes a second that a bad line still has.
+_SLOW_LINE = 20_000
 #: Seconds that two clocks may differ.
 _SKEW = 60
 #: Seconds to wait for the server behind a URL.
@@ -53,11 +55,18 @@ def _warning(says: str, mend: str) -> Finding:
     return Finding(WARNING, "", says, mend)
 
 
-def examine(site: Site, secret_key: str | bytes, url: str | None = None) -> Iterator[Finding]:
-    """Look at everything, one after the other; ``url``: where people reach the server, to ask what is on the way."""
+def examine(
+    site: Site,
+    secret_key: str | bytes,
+    url: str | None = None,
+    *,
+    rate: tuple[int, int] | None = None,
+) -> Iterator[Finding]:
+    """Look at everything, one after the other; ``url``: where people reach the server, to ask what is on the way;
+    ``rate``: so many requests an address may send in so many seconds."""
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("secret key", lambda: _secret_key(site, secret_key)),
-        ("limits", lambda: _limits(site)),
+        ("limits", lambda: _limits(site, rate)),
         ("database", lambda: _database(site)),
     ]
     for name, storage in site.storages.items():
@@ -86,7 +95,7 @@ def _secret_key(site: Site, key: str | bytes) -> Iterator[Finding]:
         )
 
 
-def _limits(site: Site) -> Iterator[Finding]:
+def _limits(site: Site, rate: tuple[int, int] | None) -> Iterator[Finding]:
     settings = site.settings
     for name, rules in site.rules.items():
         if rules.max_file_size > settings.max_content_length:
@@ -95,23 +104,65 @@ def _limits(site: Site) -> Iterator[Finding]:
                 f"{settings.max_content_length}: only a client that sends chunks gets a larger file in.",
                 "Raise MAX_CONTENT_LENGTH or lower the limit of the set.",
             )
-        if settings.quota is not None and rules.max_file_size > settings.quota:
-            yield _warning(
-                f"The set {name!r} takes files of {rules.max_file_size}, and nobody may have more than "
-                f"{settings.quota}.",
-                "Raise UPLOADS_QUOTA or lower the limit of the set.",
-            )
         if rules.max_total_size is not None and rules.max_total_size > settings.max_content_length:
             yield _warning(
                 f"The files of a request to {name!r} may have {rules.max_total_size} together, and the request itself "
                 f"{settings.max_content_length}.",
                 "Raise MAX_CONTENT_LENGTH or lower the limit of the set.",
             )
+        yield from _quotas(site, name)
+    if settings.concurrent is not None and settings.concurrent < PARALLEL_REQUESTS:
+        yield _warning(
+            f"One owner may have {settings.concurrent} uploads under way, and our page keeps {PARALLEL_REQUESTS}: "
+            "it is held up all the time.",
+            f"Raise UPLOADS_CONCURRENT to {PARALLEL_REQUESTS}, and to as many more as they have pages open.",
+        )
+    largest = max(rules.max_file_size for rules in site.rules.values())
+    requests = -(-largest // settings.chunk_size)
+    if rate is not None and rate[0] < requests:
+        yield _warning(
+            f"One file of {Size(largest)} comes in {requests:,} chunks, and an address may send {rate[0]:,} "
+            f"requests in {span(rate[1])}.",
+            "Raise UPLOADS_RATE_LIMIT or UPLOADS_CHUNK_SIZE.",
+        )
+    if settings.min_rate is None:
+        yield _warning(
+            "A client may take all the time it likes (UPLOADS_MIN_RATE is none): a few dozen that send next to nothing "
+            "hold all threads of a worker.",
+            "Take UPLOADS_MIN_RATE=1000, or a proxy that buffers.",
+        )
+    elif settings.min_rate > _SLOW_LINE:
+        yield _warning(
+            f"Who sends less than {settings.min_rate} a second is given up, and a phone far from its mast does.",
+            "Lower UPLOADS_MIN_RATE.",
+        )
     if settings.sweep_age < 3600:
         yield _warning(
             f"Unfinished uploads are removed after {settings.sweep_age} seconds; who loses the network for longer "
             "begins anew.",
             "Raise UPLOADS_SWEEP_AGE.",
+        )
+
+
+def _quotas(site: Site, name: str) -> Iterator[Finding]:
+    """What one owner may have or send, and that one file alone would be more."""
+    settings, here, largest = site.settings, site.sets[name], site.rules[name].max_file_size
+    of_all, of_set = settings.quota_window, here.quota_window
+    for limit, setting in (
+        (settings.quota, "UPLOADS_QUOTA"),
+        (of_all and of_all.bytes, "UPLOADS_QUOTA_WINDOW"),
+        (here.quota, "quota of the set"),
+        (of_set and of_set.bytes, "quota_window of the set"),
+    ):
+        if limit is not None and largest > limit:
+            yield _warning(
+                f"The set {name!r} takes files of {largest}, and nobody may have more than {limit} ({setting}).",
+                f"Raise {setting} or lower max_file_size.",
+            )
+    if settings.quota and here.quota and here.quota > settings.quota:
+        yield _warning(
+            f"In the set {name!r} one owner may have {here.quota}, and in all sets together {settings.quota}.",
+            "Raise UPLOADS_QUOTA or lower the quota of the set.",
         )
 
 
@@ -167,10 +218,17 @@ def _storage(site: Site, storage: Storage) -> Iterator[Finding]:
             PROBLEM if root else WARNING, "", f"{folder} lies in memory ({kind}).", "Put it on a disk."
         )
     largest = max(rules.max_file_size for rules in site.rules.values())
-    free = Size(shutil.disk_usage(folder).free)
-    if free < largest:
+    disk, least = shutil.disk_usage(folder), site.settings.min_free or Size(0)
+    free = Size(max(disk.free - least, 0))
+    if not free:
+        yield _problem(
+            f"{folder} has {Size(disk.free)} free of {Size(disk.total)}, and {least} are to stay so: no file is taken.",
+            "Make room, or lower UPLOADS_MIN_FREE.",
+        )
+    elif free < largest:
+        kept = f" beside the {least} that are to stay free" if least else ""
         yield _warning(
-            f"{folder} has room for {free}, and one file may have {largest}.",
+            f"{folder} has room for {free}{kept}, and one file may have {largest}.",
             "Make room, or lower UPLOADS_MAX_FILE_SIZE.",
         )
     skew = _skew(folder, before)

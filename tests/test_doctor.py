@@ -61,7 +61,21 @@ def test_a_key_that_can_be_guessed_is_a_problem_and_is_not_told(
     ("config", "says"),
     [
         ({"MAX_CONTENT_LENGTH": 500_000}, "takes files of 1 MB, and one request 500 KB"),
-        ({"UPLOADS_QUOTA": "800 KB"}, "nobody may have more than 800 KB"),
+        ({"UPLOADS_QUOTA": "800 KB"}, "nobody may have more than 800 KB (UPLOADS_QUOTA)"),
+        ({"UPLOADS_QUOTA_WINDOW": "800 KB per day"}, "more than 800 KB (UPLOADS_QUOTA_WINDOW)"),
+        ({"UPLOADED_FILES_QUOTA": "700 KB"}, "more than 700 KB (quota of the set)"),
+        ({"UPLOADED_FILES_QUOTA_WINDOW": "600 KB per day"}, "more than 600 KB (quota_window of the set)"),
+        (
+            {"UPLOADS_QUOTA": "5 MB", "UPLOADED_FILES_QUOTA": "6 MB"},
+            "one owner may have 6 MB, and in all sets together 5 MB",
+        ),
+        ({"UPLOADS_CONCURRENT": 2}, "may have 2 uploads under way, and our page keeps 3"),
+        (
+            {"UPLOADS_RATE_LIMIT": "9 per 2 minutes", "UPLOADS_CHUNK_SIZE": "100 KB"},
+            "comes in 10 chunks, and an address may send 9 requests in 2 minutes",
+        ),
+        ({"UPLOADS_MIN_RATE": "none"}, "may take all the time it likes"),
+        ({"UPLOADS_MIN_RATE": "1 MB"}, "Who sends less than 1 MB a second is given up"),
         ({"UPLOADS_MAX_TOTAL_SIZE": "9 MB"}, "may have 9 MB together, and the request itself 2 MB"),
         ({"UPLOADS_SWEEP_AGE": 600}, "removed after 600 seconds"),
     ],
@@ -96,6 +110,14 @@ def test_a_disk_with_less_room_than_one_file_is_told(visit: Callable[..., Visito
     status, found = ask(visit(**healthy(UPLOADS_MAX_FILE_SIZE="900 TB")))
     assert (status, found["storage"]["level"]) == (0, "warning"), found
     assert "and one file may have 900 TB" in found["storage"]["says"]
+
+
+def test_a_disk_on_which_all_is_to_stay_free_takes_nothing_and_that_is_a_problem(
+    visit: Callable[..., Visitor],
+) -> None:
+    status, found = ask(visit(**healthy(UPLOADS_MIN_FREE="900 TB")))
+    assert (status, found["storage"]["level"]) == (1, "problem")
+    assert "and 900 TB are to stay so: no file is taken" in found["storage"]["says"]
 
 
 @pytest.mark.parametrize(("kind", "level"), [("tmpfs", "problem"), ("nfs4", "problem")])

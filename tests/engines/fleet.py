@@ -165,11 +165,12 @@ def nginx(
     buffering: bool = False,
     files: Path | None = None,
     worker: str | None = None,
+    silence: int = 30,
 ) -> LiveServer:
     """nginx in front of a server, or of several in turn, configured as people are told to, but for ports and a limit.
 
     `files`: where it takes the files to be that it sends itself, where that is not the app's own folder; `worker`: the
-    user that its workers are, in place of ours, where we are root.
+    user that its workers are, in place of ours, where we are root; `silence`: seconds that it waits for a client.
     """
     command = [require("nginx"), "-p", f"{folder}/", "-e", "stderr", "-c", f"{folder}/nginx.conf"]
     proxy = LiveServer(folder, command=command, start=False)
@@ -179,6 +180,7 @@ def nginx(
         ("proxy_pass http://127.0.0.1:5000;", f"proxy_pass {'http://nodes' if others else app.url};"),
         ("alias /var/lib/dropzone_app/uploads/;", f"alias {files or app.folder / 'uploads'}/;"),
         ("client_max_body_size 6g;", f"client_max_body_size {NGINX_LIMIT};"),
+        ("client_body_timeout 30s;", f"client_body_timeout {silence}s;"),
         ("proxy_request_buffering off;", f"proxy_request_buffering {'on' if buffering else 'off'};"),
     ):
         assert site.count(told) == 1, told

@@ -7,18 +7,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from core import SAMPLES
 from engines.fleet import DEPLOY, nginx
-from engines.wire import PATIENCE, Answer, Visitor, form, part
+from engines.wire import PATIENCE, Answer, Client, Visitor, form, part
 from support import LiveServer, missing, require
 
+from dropzone_app.__main__ import THREADS
 from dropzone_app.errors import MESSAGES
 
 PDF = SAMPLES["pdf"]
@@ -69,6 +71,41 @@ def proxy(behind: tuple[LiveServer, LiveServer]) -> LiveServer:
 @pytest.fixture
 def visitor(proxy: LiveServer) -> Visitor:
     return Visitor(proxy)
+
+
+# ---- uploads
+
+
+def staged(app: LiveServer) -> int:
+    """Files on their way."""
+    count = 0
+    for pid in app.pids():
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError):
+                count += ".staging" in os.readlink(f"/proc/{pid}/fd/{name}")
+    return count
+
+
+def test_clients_that_send_nothing_any_more_hold_the_app_as_long_as_nginx_waits_for_them(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("silent")
+    with (
+        LiveServer(folder, workers=1, env={"FLASK_UPLOADS_TYPES": "txt"}) as app,
+        nginx(tmp_path_factory.mktemp("nginx"), app, silence=3) as proxy,
+        ExitStack() as stack,
+    ):
+        visitor = Visitor(proxy)
+        # More than it has threads: without an end to them nobody else would be served.
+        silent = [stack.enter_context(Client(proxy)) for _ in range(THREADS + 4)]
+        for client in silent:
+            client.send_head(visitor.headers(100_000))
+            client.send(form([("a.txt", b"x" * 5000)])[:4000])
+        deadline = time.monotonic() + 3
+        while staged(app) < THREADS and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert visitor.upload([("after.txt", b"after")]).status == 201
+        assert [path.name for path in (folder / "uploads").glob("*.txt")] == ["after.txt"]
 
 
 # ---- downloads

@@ -295,3 +295,17 @@ def test_who_holds_connections_open_in_silence_keeps_nobody_else_out(engine: Eng
             client.close()
     engine.wait_until_staged(0)
     assert not engine.inventory().disagreements()
+
+
+def test_a_client_that_is_gone_without_a_word_is_asked_for(engine: Engine) -> None:
+    """TCP's own timer (02 in /proc/net/tcp) runs for an upload that says no more; without it, for ever nothing does."""
+    port = engine.visitor().server.port
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(head(engine.visitor(), len(BODY)))
+        ends = [f"0100007F:{number:04X}" for number in (port, client.getsockname()[1])]
+
+        def timer() -> str:
+            rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+            return next((row[5] for row in rows if row[1:3] == ends), "")
+
+        wait_until(lambda: timer().startswith("02:"), "a connection that is watched")
