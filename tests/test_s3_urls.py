@@ -57,6 +57,10 @@ def test_the_bucket_is_addressed_as_the_store_has_it(tmp_path: Path, url: str, a
     storage = opened(f"{url}&presigned=true", tmp_path)
     presigned = storage.url("a.txt", disposition="attachment", media_type="text/plain", expires=60)
     assert presigned and presigned.startswith(f"{addressed}?")
+    # What a browser sends straight there is signed for the very place that the page's policy names.
+    part = storage.presigned("upload_part", 60, Key="a.txt", UploadId="u", PartNumber=1, ContentLength=9)
+    assert part.startswith(f"{addressed}?") and part.startswith(f"{storage.direct.origin}/")
+    assert "SignedHeaders=content-length%3Bcontent-type%3Bhost" in part
 
 
 @pytest.mark.parametrize(
