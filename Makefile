@@ -34,7 +34,7 @@ install: .venv/installed $(VENDOR)/dropzone-min.js ## Set up .venv/ and Dropzone
 	@:
 
 ##@ Change it
-.PHONY: lint format check test soak screenshots bench bench-s3 bench-chunks bench-browser
+.PHONY: lint format check test soak screenshots bench bench-full bench-s3 bench-chunks bench-browser
 lint: .venv/dev node_modules/dev ## Style, types of Python and JavaScript
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
@@ -72,6 +72,16 @@ bench: .venv/dev install ## Measure uploads against the plain Flask way
 	$(VENV)/python benchmarks/upload.py
 	$(VENV)/python benchmarks/save.py
 	$(VENV)/python benchmarks/kinds.py
+	$(VENV)/python benchmarks/start.py
+
+PEERS := benchmarks/peers/installed
+bench-full: .venv/dev install test-programs $(PEERS)/rawsink ## The same beside other uploaders, and where much is stored or slow (an hour)
+	$(WITH_NODE) $(VENV)/python benchmarks/upload.py --peers --rounds 5 --save benchmarks/RESULTS.md
+	$(PEERS)/venv/bin/python benchmarks/chart.py benchmarks/RESULTS.md docs/upload-speed.svg
+	$(VENV)/python benchmarks/start.py
+	$(VENV)/python benchmarks/slow.py
+	$(VENV)/python benchmarks/grow.py
+	$(VENV)/python benchmarks/nodes.py
 
 bench-s3: .venv/dev install test-programs ## Measure uploads that end in S3 against boto3's own
 	$(VENV)/python benchmarks/s3.py
@@ -125,7 +135,7 @@ check-without-node: install ## Set up a copy where the machine has neither node 
 .PHONY: clean help
 clean: ## Remove what make made; keeps uploads/ and instance/
 	rm -rf .venv node_modules static/vendor build dist dropzone_app.egg-info screenshots \
-		benchmarks/tus/node_modules $(BENCH_BROWSER)/node_modules $(BENCH_BROWSER)/dist \
+		benchmarks/tus/node_modules $(PEERS) $(BENCH_BROWSER)/node_modules $(BENCH_BROWSER)/dist \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -169,6 +179,13 @@ $(VENDOR)/dropzone-min.js: package-lock.json | .venv/installed
 node_modules/dev: $(VENDOR)/dropzone-min.js
 	@$(WITH_NODE) $(NPM_CI) > /dev/null
 	@touch $@
+
+$(PEERS)/rawsink: $(addprefix benchmarks/peers/,requirements.txt package-lock.json rawsink.c) | $(VENDOR)/dropzone-min.js
+	@echo "Fetching the other uploaders ..."
+	@mkdir -p $(PEERS) && cp benchmarks/peers/package*.json $(PEERS)/
+	@cd $(PEERS) && PATH="$(CURDIR)/$(VENV):$$PATH" && $(NPM_CI) > /dev/null
+	@$(PYTHON) -m venv $(PEERS)/venv && $(PEERS)/venv/bin/python -m pip install --quiet -r benchmarks/peers/requirements.txt
+	@cc -O2 -pthread benchmarks/peers/rawsink.c -o $@
 
 benchmarks/tus/node_modules: benchmarks/tus/package-lock.json | $(VENDOR)/dropzone-min.js
 	@cd benchmarks/tus && PATH="$(CURDIR)/$(VENV):$$PATH" && $(NPM_CI) > /dev/null

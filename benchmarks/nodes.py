@@ -47,7 +47,7 @@ def fleet(work: Path, count: int, store: str, database: str) -> Iterator[tuple[i
         "FLASK_UPLOADS_TYPES": "dat",
     }
     with ExitStack() as stack:
-        folders = [work / f"node {number}" for number in range(count)] + [work / "nginx"]
+        folders = [work / f"node-{number}" for number in range(count)] + [work / "nginx"]
         for folder in folders:
             folder.mkdir(parents=True)
         nodes = [stack.enter_context(LiveServer(folder, workers=2, env=env)) for folder in folders[:-1]]
@@ -88,7 +88,7 @@ def main() -> int:
         for turn in range(1 if options.quick else options.rounds):
             for load in loads:
                 for count in (1, 2):
-                    place = work / f"{load.name} {turn} {count}"
+                    place = work / f"{load.name}-{turn}-{count}"
                     run = measure(place, count, load, gateway, database)
                     runs.setdefault((load.name, count), []).append(run)
         about = machine(work)

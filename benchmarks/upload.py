@@ -1,6 +1,7 @@
 """Measure uploads over HTTP: dropzone_app as it ships beside the plain Flask way. Linux only.
 
 python benchmarks/upload.py [--rounds 3] [--only seed,default] [--quick] [--save benchmarks/RESULTS.md]
+python benchmarks/upload.py --peers  (installed by `make bench-full`)
 python benchmarks/upload.py --only default,not-durable --against ../another-checkout
 
 Rounds are interleaved (A B C, A B C, …) and every figure is a median. Server and client share one machine:
@@ -64,13 +65,15 @@ class Load:
 
 @dataclass(frozen=True)
 class Server:
-    """One contestant. ``{port}`` and ``{bin}`` are filled into the command."""
+    """One contestant. ``{port}``, ``{bin}``, ``{peers}`` (where the peers lie) are filled into the command."""
 
     name: str
     command: str
     env: dict[str, str] = field(default_factory=dict)
     #: The checkout whose code runs.
     checkout: Path = HERE.parent
+    #: How it takes files: in forms, each by a PUT, or each as its length and bytes.
+    takes: str = "form"
 
 
 GTHREAD = "{bin}/gunicorn -k gthread -w 2 --threads 4 -b 127.0.0.1:{port} --log-level error"
@@ -79,16 +82,54 @@ SERVERS = [
     Server("seed", f"{GTHREAD} seed:app"),
     Server("default", SHIPPED),
     Server("not-durable", SHIPPED, {"FLASK_UPLOADS_DURABLE": "false"}),
+    Server("no-digest", SHIPPED, {"FLASK_UPLOADS_DURABLE": "false", "FLASK_UPLOADS_DIGEST": "none"}),
     Server("gunicorn", f"{GTHREAD} dropzone_app:create_app()"),
+]
+PEERS = HERE / "peers"
+INSTALLED = PEERS / "installed"
+PEER_GTHREAD = GTHREAD.replace("{bin}", "{peers}/venv/bin")
+PEER_SERVERS = [
+    Server("reuploaded", f"{PEER_GTHREAD} reuploaded:app"),
+    Server("django", f"{PEER_GTHREAD} django_app:app"),
+    Server(
+        "fastapi",
+        "{peers}/venv/bin/uvicorn --host 127.0.0.1 --port {port} --workers 2 --log-level error --no-access-log "
+        "fastapi_app:app",
+    ),
+    Server("multer", f"node {PEERS}/multer.cjs {{port}}"),
+    Server(
+        "copyparty",
+        "{peers}/venv/bin/python -m copyparty -q -i 127.0.0.1 -p {port} -v uploads::rw --no-thumb --no-robots",
+        takes="put",
+    ),
+    Server("nginx-put", f"{{bin}}/python {PEERS}/nginx.py {{port}}", takes="put"),
+    Server("raw-c", "{peers}/rawsink {port}", takes="raw"),
 ]
 WHAT = {
     "seed": "`f.save(…)` for each of `request.files`, gunicorn gthread 2 × 4",
     "default": "`python -m dropzone_app`: records, digest, sniffing, CSRF, fsync before the answer",
     "not-durable": "the same with `UPLOADS_DURABLE=false`",
+    "no-digest": "the same with `UPLOADS_DURABLE=false` and `UPLOADS_DIGEST=none`, as the others are",
     "gunicorn": "dropzone_app with its defaults under gunicorn gthread 2 × 4",
+    "reuploaded": "Flask-Reuploaded's `UploadSet.save`, gunicorn gthread 2 × 4",
+    "django": "`FileSystemStorage.save` of temporary files on the same disk, gunicorn gthread 2 × 4",
+    "fastapi": "`request.form()` and a copy in a thread, uvicorn with uvloop, 2 workers",
+    "multer": "Express with multer's disk storage",
+    "copyparty": "a PUT for each file",
+    "nginx-put": "a PUT for each file, default buffers, 2 workers",
+    "raw-c": "C: recv and write, no HTTP",
 }
-#: Ratio to the seed that each must reach, by load and server.
-BARS = {("big", "default"): 2.5, ("small", "default"): 0.7, ("small", "not-durable"): 1.5}
+#: What each must reach, by load and server: the ratio to another.
+BARS = {
+    ("big", "default"): {"seed": 3.0, "nginx-put": 1.0},
+    ("medium", "default"): {"seed": 1.5},
+    ("small", "default"): {"seed": 0.7},
+    ("big", "no-digest"): {"seed": 6.0, "nginx-put": 2.2, "raw-c": 0.5},
+    ("small", "no-digest"): {"seed": 1.5, "nginx-put": 0.7},
+    ("big", "gunicorn"): {"seed": 2.5},
+}
+#: What all are compared with, where it runs.
+BASES = ("seed", "nginx-put", "raw-c")
 
 
 @dataclass(frozen=True)
@@ -154,10 +195,11 @@ def running(server: Server, folder: Path) -> Iterator[tuple[int, int]]:
     env = {key: value for key, value in os.environ.items() if not key.startswith("FLASK_")}
     env |= {
         "TMPDIR": str(folder / "tmp"),
-        "PYTHONPATH": f"{server.checkout}:{HERE}",
+        "PYTHONPATH": f"{server.checkout}:{HERE}:{PEERS}",
         "FLASK_UPLOADS_TYPES": "dat",
+        "UPLOAD_DIR": str(folder / "uploads"),
     }
-    command = server.command.format(port=port, bin=Path(sys.executable).parent).split()
+    command = server.command.format(port=port, bin=Path(sys.executable).parent, peers=INSTALLED).split()
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -206,8 +248,12 @@ def identity(port: int) -> list[str]:
         return []
 
 
-def requests(load: Load, content: Piece, headers: list[str], port: int) -> list[list[Piece]]:
+def requests(
+    load: Load, content: Piece, headers: list[str], port: int, takes: str = "form"
+) -> list[list[Piece]]:
     """The load as requests, made before the clock starts."""
+    if takes != "form":
+        return [_single(load, number, content, port, takes) for number in range(load.files)]
     boundary = f"----geckoformboundary{secrets.token_hex(8)}"
     made: list[list[Piece]] = []
     for first in range(0, load.files, load.batch):
@@ -235,6 +281,17 @@ def requests(load: Load, content: Piece, headers: list[str], port: int) -> list[
     return made
 
 
+def _single(load: Load, number: int, content: Piece, port: int, takes: str) -> list[Piece]:
+    """One file for a server that knows no forms."""
+    if takes == "raw":
+        head = load.size.to_bytes(8, "big")
+    else:
+        name = f"/{load.name}-{number:05d}.dat"
+        lines = [f"PUT {name} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Content-Length: {load.size}"]
+        head = "\r\n".join([*lines, "", ""]).encode()
+    return [head + content] if isinstance(content, bytes) else [head, content]
+
+
 class Connection:
     """A connection that is kept alive; http.client would cost more than some of the servers."""
 
@@ -243,7 +300,7 @@ class Connection:
         self._socket: socket.socket | None = None
 
     def send(self, pieces: list[Piece]) -> None:
-        """Send a request and read its answer; RuntimeError unless that is a 201, or of a chunk 202."""
+        """Send a request and read its answer; RuntimeError unless that is a 201, of a chunk 202, or a raw "ok"."""
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._port), 120)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -253,14 +310,14 @@ class Connection:
             else:
                 self._socket.sendfile(piece)
         head, body = self._answer(self._socket)
-        if not head.startswith((b"HTTP/1.1 201 ", b"HTTP/1.1 202 ")):
+        if not head.startswith((b"HTTP/1.1 201 ", b"HTTP/1.1 202 ", b"ok\n")):
             raise RuntimeError(f"{head[:40]!r} {body[:300]!r}")
         if b"\r\nconnection: close" in head.lower():
             self.close()
 
     def _answer(self, connection: socket.socket) -> tuple[bytes, bytes]:
         received = b""
-        while b"\r\n\r\n" not in received:
+        while b"\r\n\r\n" not in received and received != b"ok\n":
             received += connection.recv(65536) or self._ended(received)
         head, _, body = received.partition(b"\r\n\r\n")
         length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
@@ -277,9 +334,9 @@ class Connection:
             self._socket = None
 
 
-def upload(load: Load, content: Piece, headers: list[str], port: int) -> float:
+def upload(load: Load, content: Piece, headers: list[str], port: int, takes: str = "form") -> float:
     """Send the whole load; the seconds it took."""
-    waiting = iter(requests(load, content, headers, port))
+    waiting = iter(requests(load, content, headers, port, takes))
     lock = threading.Lock()
     failures: list[Exception] = []
 
@@ -315,14 +372,15 @@ def upload(load: Load, content: Piece, headers: list[str], port: int) -> float:
 def measure(server: Server, load: Load, content: Piece, folder: Path) -> Run:
     """Start the server in ``folder``, warm it up, time one upload of ``load``, and count what it stored."""
     with running(server, folder) as (port, pid):
-        headers = identity(port)
+        headers = identity(port) if server.takes == "form" else []
         warm = Load("warm-up", files=160, size=1000, batch=5, connections=4, unit="files/s")
-        upload(warm, b"w" * warm.size, headers, port)
+        upload(warm, b"w" * warm.size, headers, port, server.takes)
         settle(folder, load)
         before = usage(pid, reset_peak=True)
-        seconds = upload(load, content, headers, port)
+        seconds = upload(load, content, headers, port, server.takes)
         after = usage(pid)
-    sizes = [path.stat().st_size for path in (folder / "uploads").glob(f"{load.name}*.dat")]
+    sizes = [path.stat().st_size for path in (folder / "uploads").rglob("*") if path.is_file()]
+    sizes = [size for size in sizes if size == load.size]
     if sizes != [load.size] * load.files:
         raise RuntimeError(f"{server.name} stored {len(sizes)} of {load.files} files, {sum(sizes):,} bytes")
     return Run(
@@ -362,7 +420,7 @@ def source(load: Load, folder: Path) -> Piece:
     if load.size < 1 << 20:
         return os.urandom(load.size)
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-    block = os.urandom(16 << 20)
+    block = os.urandom(min(16 << 20, load.size))
     for _ in range(load.size // len(block)):
         file.write(block)
     file.flush()
@@ -373,24 +431,28 @@ def source(load: Load, folder: Path) -> Piece:
 
 
 def table(load: Load, runs: dict[str, list[Run]]) -> str:
-    base = statistics.median(run.rate for run in runs["seed"]) if "seed" in runs else None
+    medians = {name: statistics.median(run.rate for run in measured) for name, measured in runs.items()}
+    bases = [base for base in BASES if base in medians]
     lines = [
-        f"| {load.name}: {load} | {load.unit} | min … max | of seed | bar | server CPU s/GiB "
-        "| written/uploaded | RSS growth |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        f"| {load.name}: {load} | {load.unit} | min … max | {' | '.join(f'of {base}' for base in bases)} | at least "
+        "| server CPU s/GiB | written/uploaded | RSS growth |",
+        f"|---|--:|--:|{'--:|' * len(bases)}---|--:|--:|--:|",
     ]
-    for name, measured in runs.items():
+    for name, measured in sorted(runs.items(), key=lambda run: -medians[run[0]]):
         rates = [run.rate for run in measured]
-        rate = statistics.median(rates)
-        bar = BARS.get((load.name, name))
-        ratio = f"{rate / base:.2f}" if base else "–"
+        ratios = "".join(f" {medians[name] / medians[base]:.2f} |" for base in bases)
+        bars = [
+            f"{least} of {base}{'' if medians[name] >= least * medians[base] else ': **not met**'}"
+            for base, least in BARS.get((load.name, name), {}).items()
+            if base in medians
+        ]
         cpu, written, growth = (
             statistics.median(getattr(run, figure) for run in measured)
             for figure in ("cpu_per_gib", "written", "growth")
         )
         lines.append(
-            f"| {name} | {rate:,.0f} | {min(rates):,.0f} … {max(rates):,.0f} | {ratio} "
-            f"| {f'≥ {bar}' if bar else ''} | {cpu:.2f} | {written:.2f} | {growth / 2**20:.0f} MiB |"
+            f"| {name} | {medians[name]:,.0f} | {min(rates):,.0f} … {max(rates):,.0f} |{ratios} {', '.join(bars)} "
+            f"| {cpu:.2f} | {written:.2f} | {growth / 2**20:.0f} MiB |"
         )
     return "\n".join(lines)
 
@@ -419,7 +481,10 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", metavar="NAMES", help=", ".join(WHAT))
-    parser.add_argument("--load", choices=["big", "small"], help="only this load")
+    parser.add_argument("--load", choices=["big", "medium", "small"], help="only this load")
+    parser.add_argument(
+        "--peers", action="store_true", help="the peers too, as `make bench-full` installs them"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the load, one round")
     parser.add_argument("--dir", type=Path, help="where the servers write (default: the temporary folder)")
     parser.add_argument(
@@ -430,7 +495,8 @@ def main() -> int:
     )
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the report there too")
     options = parser.parse_args()
-    chosen = [s for s in SERVERS if not options.only or s.name in options.only.split(",")]
+    servers = SERVERS + (PEER_SERVERS if options.peers else [])
+    chosen = [s for s in servers if not options.only or s.name in options.only.split(",")]
     if not chosen:
         parser.error(f"--only takes {', '.join(WHAT)}")
     if options.against:
@@ -443,6 +509,7 @@ def main() -> int:
     rounds = 1 if options.quick else options.rounds
     loads = [
         Load("big", 1, (128 if options.quick else 1024) << 20, batch=1, connections=1, unit="MB/s"),
+        Load("medium", 20 if options.quick else 200, 1 << 20, batch=5, connections=4, unit="MB/s"),
         Load("small", 200 if options.quick else 2000, 10 << 10, batch=10, connections=4, unit="files/s"),
     ]
     tables = []
@@ -470,7 +537,11 @@ def main() -> int:
     )
     print(f"\n{report}")
     if options.save:
-        options.save.write_text(HEADER.format(rounds=rounds) + report + "\n")
+        # What other programs have measured stands behind it.
+        rest = options.save.read_text().partition("\n# ")[2] if options.save.exists() else ""
+        options.save.write_text(
+            HEADER.format(rounds=rounds) + report + "\n" + (f"\n# {rest}" if rest else "")
+        )
     return 0
 
 
@@ -478,7 +549,7 @@ HEADER = """\
 # Results of `upload.py`
 
 Medians of {rounds} interleaved rounds on one machine that server and client share: the ratios count, not the figures.
-"bar" is what each is meant to reach. Measure on a file system of its own: where thousands of files have just been
+"at least" is what each is meant to reach. Measure on a file system of its own: where thousands of files have just been
 deleted, ext4 creates new ones up to fifty times slower, at random; the CPU column then shows it, and no ratio counts.
 
 """
