@@ -78,7 +78,11 @@ class DirectUploads(UnfinishedFiles):
         held = self._held(upload)
         missing = _missing(upload, held)[:SIGNED]
         minutes = self._site.settings.direct_minutes
-        urls = direct.sign(upload.handle, missing, minutes * 60) if missing else []
+        try:
+            urls = direct.sign(upload.handle, missing, minutes * 60) if missing else []
+        except FileNotFoundError:
+            # Cancelled, swept or completed since that look.
+            raise Rejected.because("uuid_busy") from None
         parts = [SignedPart(start, end, url) for (start, end), url in zip(missing, urls, strict=True)]
         return Signed(of_upload(upload, held), parts)
 

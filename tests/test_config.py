@@ -372,3 +372,10 @@ def test_a_proxy_sends_files_of_a_folder_only() -> None:
 
 def test_nobody_sends_files_for_the_app_unless_told() -> None:
     assert settings().x_accel is None and settings(UPLOADS_X_ACCEL="").x_accel is None
+
+
+@pytest.mark.parametrize("value", [0, "0.5", -1, 10_081, "soon"])
+def test_what_is_signed_is_good_for_minutes_and_never_for_more_than_a_week(value: object) -> None:
+    assert settings(UPLOADS_DIRECT_MINUTES="10080").direct_minutes == 10_080
+    with pytest.raises(SettingError, match=r"^UPLOADS_DIRECT_MINUTES must be .*; it is "):
+        settings(UPLOADS_DIRECT_MINUTES=value)

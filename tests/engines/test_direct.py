@@ -295,7 +295,8 @@ def test_what_is_never_completed_is_swept_and_aborted(person: Person) -> None:
     assert (person.lying(), person.unfinished(), person.state()) == ({}, [], 404)
     # Somebody has cleared the store itself.
     person.begin(uuid="u3")
-    for upload in person.gateway.client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]:
+    prefix = person.url.partition("?")[0].removeprefix(f"s3://{BUCKET}/")
+    for upload in person.gateway.client.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix)["Uploads"]:
         person.gateway.client.abort_multipart_upload(
             Bucket=BUCKET, Key=upload["Key"], UploadId=upload["UploadId"]
         )
@@ -388,6 +389,7 @@ def test_a_server_killed_before_it_has_recorded_the_file_loses_and_doubles_nothi
     server.kill()
     thread.join()
     server.start()
+    deadline = time.monotonic() + 60
     while (answer := ask("/uploads/k1", {})).status == 409:
         assert time.monotonic() < deadline, answer
         time.sleep(0.2)
