@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,9 +38,15 @@ CHROMIUM_FLAGS = [
 ]
 
 TEST_FAILED = pytest.StashKey[bool]()
+#: Cases by the names of tests and by the paths of their files, also of those that this run leaves out.
+CASES = pytest.StashKey[Counter[str]]()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    names = (item.name.partition("[")[0] for item in items)
+    files = (str(item.path.relative_to(config.rootpath)) for item in items)
+    config.stash[CASES] = Counter([*names, *files])
     for item in items:
         for folder in FOLDER_MARKERS:
             if item.path.is_relative_to(Path(__file__).with_name(folder)):
@@ -58,6 +65,12 @@ def server_of(nodeid: str) -> str | None:
         name = re.search("granian|gunicorn|waitress|flask", nodeid)
         return name and name[0]
     return None
+
+
+@pytest.fixture
+def cases(pytestconfig: pytest.Config) -> Counter[str]:
+    """How many cases each test has, and each file, of all that were collected."""
+    return pytestconfig.stash[CASES]
 
 
 class _ByServer(LoadGroupScheduling):
