@@ -15,7 +15,8 @@ PYTEST_MANY := $(PYTEST) --numprocesses auto --dist loadgroup
 # Where a browser or servers that are killed share a busy machine, a test may lose a race that no person meets: what
 # fails twice has failed, and what failed once is named at the end.
 PYTEST_RACES := $(PYTEST_MANY) --reruns 1
-# These wait for servers most of the time.
+# These wait for pages, or for servers, much of the time.
+PYTEST_BROWSER := $(PYTEST_RACES) --numprocesses 3
 PYTEST_ENGINES := $(PYTEST_RACES) --numprocesses 4
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -109,7 +110,7 @@ test-js: .venv/installed $(VENDOR)/dropzone-min.js ## The JavaScript modules in 
 
 test-browser: .venv/dev node_modules/dev install test-programs ## The page in a real Chromium
 	@echo "== Browser tests"
-	$(PYTEST_RACES) -m browser
+	$(PYTEST_BROWSER) -m browser
 
 test-engines: .venv/dev node_modules/dev install test-programs ## Real servers and proxies in front of the app
 	@echo "== Engine tests"

@@ -61,6 +61,8 @@ def server_of(nodeid: str) -> str | None:
     if "PostgreSQL" in nodeid or "engines/test_postgresql" in file:
         # The tests on it are too many for one process: each starts its own for the files it is given.
         return f"postgresql for {file}"
+    if "browser/test_hostile" in file:
+        return "chromium"
     if re.search(r"engines/test_(bodies|cut|limit|refusals|tus)\.py", file):
         name = re.search("granian|gunicorn|waitress|flask", nodeid)
         return name and name[0]
@@ -175,34 +177,41 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
 
 
 @pytest.fixture(scope="session")
-def chromium_executable() -> str:
-    """The path of a Chromium: the system's, else the one Playwright has fetched, else the test is skipped."""
-    from playwright.sync_api import sync_playwright
-
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-    if not Path(own).exists():
-        missing(
-            "No Chromium is installed; `make test` installs it as root on Debian, else through Playwright."
-        )
-    return own
-
-
-@pytest.fixture(scope="session")
-def browser(chromium_executable: str) -> Iterator[Any]:
-    """One Chromium for the whole run; pages come from `page` and `new_page`."""
+def _playwright() -> Iterator[Any]:
     from playwright.sync_api import expect, sync_playwright
 
     # A busy machine is no fault of the page: these are the times after which a test gives up.
     expect.set_options(timeout=30_000)
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=chromium_executable, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def chromium(_playwright: Any) -> Iterator[Any]:
+    """The whole Chromium, with what shows PDFs: the system's, else Playwright's, else the test is skipped."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), _playwright.chromium.executable_path)
+    if not Path(found).exists():
+        missing(
+            "No Chromium is installed; `make test` installs it as root on Debian, else through Playwright."
+        )
+    with _playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(_playwright: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """One Chromium for the whole run; pages come from `page` and `new_page`.
+
+    Where it is installed, the one that has never had a window: pages are the same to it, and a third of the work.
+    """
+    shell = shutil.which("chromium-headless-shell")
+    if shell is None:
+        yield request.getfixturevalue("chromium")
+        return
+    with _playwright.chromium.launch(executable_path=shell, args=CHROMIUM_FLAGS) as started:
+        yield started
 
 
 @pytest.fixture

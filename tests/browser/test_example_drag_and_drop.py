@@ -3,12 +3,19 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser.samples import drop, finished, gif, pdf, png, row, write
 from example_apps import EXAMPLES, flask_run, posts_of, stored_in
 from playwright.sync_api import Page, expect
 from support import LiveServer
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Any) -> Any:
+    """The whole one, as people have it."""
+    return chromium
 
 
 @pytest.fixture

@@ -46,6 +46,12 @@ WAYS = {
 
 
 @pytest.fixture(scope="module")
+def browser(chromium: Any) -> Any:
+    """The one that shows a PDF in a page."""
+    return chromium
+
+
+@pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     command = [sys.executable, str(Path(__file__).with_name("hostile_app.py")), "{port}"]
     env = {"PYTHONPATH": str(Path(__file__).parents[1])}

@@ -107,6 +107,10 @@ def test_a_picture_that_the_server_has_no_time_for_comes_later(upload_page: Page
     drop(upload_page, *write(tmp_path, {"a.jpg": jpeg(90)}))
     finished(upload_page, 1)
     expect(items(upload_page).locator("[data-file-picture] .uploads-icon")).to_be_visible()
+    for _ in range(500):
+        if asked:
+            break
+        upload_page.wait_for_timeout(20)
     busy = False
     expect(items(upload_page).locator("img")).to_have_js_property("naturalWidth", 256)
     expect(items(upload_page).locator("[data-file-picture] .uploads-icon")).to_have_count(0)
