@@ -39,7 +39,7 @@ def test_what_may_not_be_sent_yet_waits_as_long_as_the_server_says_and_is_stored
     page: Page, live_server: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
     env = {
-        "FLASK_UPLOADS_QUOTA_WINDOW": "200 KB per 3 seconds",
+        "FLASK_UPLOADS_QUOTA_WINDOW": "200 KB per 2 seconds",
         "FLASK_UPLOADS_CHUNK_SIZE": "100 KB",
         "FLASK_UPLOADS_TYPES": "txt",
     }
@@ -56,6 +56,6 @@ def test_what_may_not_be_sent_yet_waits_as_long_as_the_server_says_and_is_stored
         page.set_input_files("input.dz-hidden-input", write(tmp_path, files))
         found = finished(page, 4)
         assert (found["stored"], found["refused"]) == (3, 1)
-        expect(row(page, "d.txt")).to_contain_text("The file is 210 KB, and you may send 200 KB in 3 seconds")
+        expect(row(page, "d.txt")).to_contain_text("The file is 210 KB, and you may send 200 KB in 2 seconds")
         # It waits, and does not ask and ask.
         assert len(proxy.uploads()) <= 12
