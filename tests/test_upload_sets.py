@@ -10,6 +10,7 @@ from core import file_part, form_body, make_app, post, rows, site_of
 from flask import Flask, request, request_finished
 from flask_wtf.csrf import CSRFProtect
 from webclient import EXE, PDF, PNG, CountingInput, Visitor, assert_refused, encode, stored_names, untraced
+from werkzeug.routing import Rule
 from werkzeug.wrappers import Response
 
 from dropzone_app import (
@@ -940,6 +941,13 @@ def test_one_set_serves_several_apps_at_once(tmp_path: Path) -> None:
         thread.join()
     for number in range(2):
         assert len(list((tmp_path / str(number) / "uploads/photos").iterdir())) == 30
+
+
+def test_a_first_request_makes_no_routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In CPython 3.11 two threads that make one at once fail, also for two apps (SystemError of ast)."""
+    app = make_app(tmp_path, UploadSet("photos", IMAGES))
+    monkeypatch.setattr(Rule, "compile", lambda rule: pytest.fail(f"{rule} is made late"))
+    store(app, ("a.png", PNG))
 
 
 def test_a_check_of_ones_own_refuses_with_its_sentence(tmp_path: Path) -> None:
