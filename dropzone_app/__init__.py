@@ -15,14 +15,13 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, url_for
 from flask_dropzone import Dropzone
 from markupsafe import Markup
-from werkzeug.routing import Rule
 
 from . import chunked, cli, dropzone, security
 from .access import Access, RateLimit, UnderWay
@@ -240,8 +239,8 @@ def _set_up(
             f"The app has a blueprint named {blueprint.name!r} already; register it under another name, "
             "app.register_blueprint(…, name='…')."
         )
-    refuse_taken_rules = _taken_rules(blueprint, url_prefix)
-    refuse_taken_rules(app)
+    app.register_blueprint(blueprint)
+    _refuse_taken_rules(app, blueprint.name, url_prefix)
     if "csrf" not in app.extensions:
         security.StandInCSRFProtect(app)
     if "dropzone" not in app.extensions:
@@ -282,8 +281,7 @@ def _set_up(
     app.extensions["uploads_under_way"] = UnderWay(settings.concurrent) if settings.concurrent else None
     app.extensions["uploads_access"] = Access(settings.access_code) if settings.access_code else None
     app.request_class = type("UploadRequest", (UploadRequestMixin, app.request_class), {})
-    app.register_blueprint(blueprint)
-    _watch_later_set_up(app, blueprint, refuse_taken_rules)
+    _watch_later_set_up(app, blueprint, url_prefix)
     finish_answers(app, blueprint, everywhere=with_index)
     app.cli.add_command(cli.uploads)
 
@@ -361,9 +359,7 @@ def _storages(settings: Settings, sets: tuple[UploadSet, ...]) -> dict[str, Stor
     return storages
 
 
-def _watch_later_set_up(
-    app: Flask, blueprint: Blueprint, refuse_taken_rules: Callable[[Flask], None]
-) -> None:
+def _watch_later_set_up(app: Flask, blueprint: Blueprint, url_prefix: str | None) -> None:
     """See at the first request, when all is set up, that nothing which came after us stands in our way."""
     app.extensions["csrf"].exempt(blueprint)
     seen = False
@@ -376,42 +372,26 @@ def _watch_later_set_up(
             return
         with turn:
             if not seen:
-                refuse_taken_rules(app)
+                _refuse_taken_rules(app, blueprint.name, url_prefix)
                 # The host's own CSRFProtect, where it comes after us, does not know of us yet.
                 app.extensions["csrf"].exempt(blueprint)
                 seen = True
 
 
-def _taken_rules(blueprint: Blueprint, url_prefix: str | None) -> Callable[[Flask], None]:
-    """What raises SettingError where a route of a host's would hide one of ours, or the other way round.
-
-    Our rules are made here, once: Werkzeug makes them with ast, and in CPython 3.11 two threads that do so at once
-    fail, as those of first requests would, of two apps too.
-    """
-
-    def routes(rules: Iterable[Rule]) -> dict[tuple[str, str], str]:
-        # What a variable is called makes no other route.
-        return {
-            (re.sub(r"<\w+>", "<>", rule.rule), method): rule.rule
-            for rule in rules
-            for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}
-        }
-
-    probe = Flask("probe", static_folder=None)
-    probe.register_blueprint(blueprint)
-    ours = routes(probe.url_map.iter_rules())
-
-    def refuse(app: Flask) -> None:
-        theirs = routes(
-            rule for rule in app.url_map.iter_rules() if not rule.endpoint.startswith(f"{blueprint.name}.")
+def _refuse_taken_rules(app: Flask, name: str, url_prefix: str | None) -> None:
+    """SettingError where a route of the host's hides one of ours, or the other way round."""
+    ours: dict[tuple[str, str], str] = {}
+    theirs: dict[tuple[str, str], str] = {}
+    for rule in app.url_map.iter_rules():
+        found = ours if rule.endpoint.startswith(f"{name}.") else theirs
+        for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
+            # What a variable is called makes no other route.
+            found[re.sub(r"<\w+>", "<>", rule.rule), method] = rule.rule
+    if taken := sorted(theirs[route] for route in ours.keys() & theirs.keys()):
+        raise SettingError(
+            f"The app has the route {taken[0]} itself; give Uploads another url_prefix "
+            f"(it is {url_prefix or ''!r}), for example url_prefix='/files-in'."
         )
-        if taken := sorted(theirs[route] for route in ours.keys() & theirs.keys()):
-            raise SettingError(
-                f"The app has the route {taken[0]} itself; give Uploads another url_prefix "
-                f"(it is {url_prefix or ''!r}), for example url_prefix='/files-in'."
-            )
-
-    return refuse
 
 
 def _with_folder(url: str) -> str:
