@@ -133,7 +133,8 @@ class DirectUploads(UnfinishedFiles):
 
 def _missing(upload: Unfinished, held: Sequence[Held]) -> list[tuple[int, int]]:
     there = {one.start for one in held}
-    if held and held[0].end == upload.size:
+    if [(one.start, one.end) for one in held] == [(0, upload.size)]:
+        # It was joined, and its commit has failed.
         return []
     starts = range(0, upload.size, upload.chunk_size)
     return [(start, min(start + upload.chunk_size, upload.size)) for start in starts if start not in there]
