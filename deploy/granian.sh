@@ -5,5 +5,5 @@
 # stopped has ten seconds to end its requests.
 ulimit -n "$(ulimit -Hn)"
 exec granian --interface wsgi --host 127.0.0.1 --port "${PORT:-5000}" --workers "${WEB_CONCURRENCY:-2}" \
-    --blocking-threads 64 --http1-buffer-size 65536 --respawn-failed-workers --workers-kill-timeout 10 --no-ws \
+    --blocking-threads 64 --http1-buffer-size 131072 --respawn-failed-workers --workers-kill-timeout 10 --no-ws \
     --log-level warning "$@"

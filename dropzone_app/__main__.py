@@ -32,7 +32,7 @@ THREADS = 64
 #: Seconds that a worker which is stopped may take to finish the requests it has.
 STOP_SECONDS = 10
 #: Bytes of a body that the server reads ahead on each connection, some three times of which stand in memory.
-_READ_AHEAD = 1 << 16
+_READ_AHEAD = 1 << 17
 _M_ARENA_MAX = -8
 #: Seconds of silence after which a client's machine is asked whether it is there; it is given as long for an answer.
 _ASK_AFTER = 30
