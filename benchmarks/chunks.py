@@ -2,7 +2,7 @@
 
 python benchmarks/chunks.py [--full] [--rounds 3] [--save benchmarks/CHUNKS.md]
 
-128 MiB, or 1 GiB with `--full`, in chunks of 16 MiB. Rounds are interleaved (A B C, A B C, …) and every figure is a
+128 MiB, or 1 GiB with `--full`, in chunks of 32 MiB. Rounds are interleaved (A B C, A B C, …) and every figure is a
 median. Server and client share one machine: read the ratios, not the figures. tus-js-client runs in node and sends one
 chunk after the other; what is sent without it comes from sockets of this program, chunks three at a time as from our
 page. Every server starts in a new folder, and the stored file's digest is compared.
@@ -42,7 +42,7 @@ from upload import (  # noqa: E402
     work_folder,
 )
 
-CHUNK = 16 << 20
+CHUNK = 32 << 20
 PARALLEL = 3
 NODE = HERE / "tus"
 

@@ -409,7 +409,7 @@ DEFAULTS: dict[str, Any] = {
     "UPLOADS_MAX_FILES": None,
     "UPLOADS_MAX_PIXELS": None,
     "UPLOADS_MAX_PARTS": None,
-    "UPLOADS_CHUNK_SIZE": "16 MiB",
+    "UPLOADS_CHUNK_SIZE": "32 MiB",
     "UPLOADS_SWEEP_AGE": 24 * 3600,
     "UPLOADS_QUOTA": None,
     "UPLOADS_QUOTA_FILES": None,
