@@ -36,7 +36,7 @@ from upload import (  # noqa: E402
     identity,
     machine,
     running,
-    settle,
+    settled,
     upload,
     usage,
     work_folder,
@@ -150,8 +150,7 @@ def measure(name: str, file: Path, folder: Path, digest: str) -> Run:
     """Start the server, send the file, and see that it is there."""
     server, send = CONTESTANTS[name]
     load = load_of(file)
-    with running(server, folder) as (port, pid):
-        settle(folder, load)
+    with running(server, folder) as (port, pid), settled(load):
         before = usage(pid, reset_peak=True)
         seconds = send(file, port)
         after = usage(pid)

@@ -375,10 +375,10 @@ def measure(server: Server, load: Load, content: Piece, folder: Path) -> Run:
         headers = identity(port) if server.takes == "form" else []
         warm = Load("warm-up", files=160, size=1000, batch=5, connections=4, unit="files/s")
         upload(warm, b"w" * warm.size, headers, port, server.takes)
-        settle(folder, load)
-        before = usage(pid, reset_peak=True)
-        seconds = upload(load, content, headers, port, server.takes)
-        after = usage(pid)
+        with settled(load):
+            before = usage(pid, reset_peak=True)
+            seconds = upload(load, content, headers, port, server.takes)
+            after = usage(pid)
     sizes = [path.stat().st_size for path in (folder / "uploads").rglob("*") if path.is_file()]
     sizes = [size for size in sizes if size == load.size]
     if sizes != [load.size] * load.files:
@@ -404,15 +404,42 @@ def work_folder(parent: Path | None, *, keep: bool) -> Iterator[Path]:
             shutil.rmtree(work)
 
 
-def settle(folder: Path, load: Load) -> None:
-    """Leave nothing of an earlier run to be paid for in the next one."""
+@contextlib.contextmanager
+def settled(load: Load) -> Iterator[None]:
+    """Leave nothing of an earlier run to be paid for in the next one, nor what the machine does to free memory.
+
+    A virtual machine gives memory that has been free for two seconds back to its host; getting it again slows writes
+    into the page cache up to nine times, at random. So as much as a load needs is held until then, and let go at the
+    pace at which free memory is taken.
+    """
     os.sync()
-    # A virtual machine gives free memory back to its host, and getting it again slows page-cache writes up to
-    # nine times, at random. What is written and dropped here was got again before the clock starts.
-    block = bytearray(1 << 20)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        for _ in range(int(2.3 * load.bytes) >> 20):
-            file.write(block)
+    with open(os.memfd_create("warm"), "wb", buffering=0) as held:
+        block = bytearray(1 << 20)
+        held.writelines(block for _ in range(int(2.3 * load.bytes) >> 20))
+        over = threading.Event()
+        keeper = threading.Thread(target=let_go, args=(held.fileno(), over))
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join()
+
+
+def let_go(held: int, over: threading.Event, ahead: int = 16 << 20) -> None:
+    """Shorten the file ``held`` so that there is always ``ahead`` more free memory than now, until it is empty."""
+    size, before = os.fstat(held).st_size, free_memory()
+    while size and not over.is_set():
+        taken = before + ahead - free_memory()
+        if taken > 0:
+            size = max(size - taken, 0)
+            os.ftruncate(held, size)
+        over.wait(0.01)
+
+
+def free_memory() -> int:
+    """Bytes that are used by nothing, not even the page cache."""
+    return int(re.search(r"MemFree: +(\d+) kB", Path("/proc/meminfo").read_text())[1]) * 1024
 
 
 def source(load: Load, folder: Path) -> Piece:
