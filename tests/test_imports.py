@@ -196,3 +196,14 @@ def test_what_only_an_extra_needs_is_not_imported_before_it_is_used(tmp_path: Pa
     assert {"flask", "sqlalchemy", "multipart"} <= used
     # Alembic and the server are required, and yet for a start alone.
     assert not used & (of_extras | {"alembic", "granian"})
+
+
+def test_the_import_leaves_for_later_what_no_app_may_need() -> None:
+    # Not the dialect of an engine that is not used, not what pictures and XML are read with, no server, no client.
+    heavy = {
+        *("alembic", "granian", "PIL", "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.sqlite"),
+        *("multiprocessing", "unittest", "xml.etree", "xml.sax"),
+    }
+    command = "import json, sys, dropzone_app; print(json.dumps(list(sys.modules)))"
+    printed = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True).stdout
+    assert not heavy & set(json.loads(printed))

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Table, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..errors import Rejected, from_os_error
+from . import tables
 
 #: Seconds that a writer waits for another one.
 BUSY_TIMEOUT = 10
@@ -75,6 +76,7 @@ class Database:
     def __init__(self, engine: Engine, *, durable: bool) -> None:
         self.engine = engine
         self.durable = durable
+        tables.fit(engine.dialect.name)
 
     def __str__(self) -> str:
         """Its address, without a password."""

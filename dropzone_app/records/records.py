@@ -38,7 +38,6 @@ from . import migrations
 from .database import Database, NotSynced, Prepared, is_id, now
 from .quota import Quota, Quotas, Room, changing
 from .shares import Shares
-from .sqlite import SQLite
 from .tables import COMMITTING, STORED, UNDOING
 from .tables import batches as _batches
 from .tables import files as _files
@@ -596,10 +595,12 @@ def _open(url: str, *, durable: bool) -> Database:
     try:
         parsed = make_url(url)
         scheme = parsed.drivername
+        # Here and not above: neither needs anything of the other.
         if scheme.partition("+")[0] == "sqlite":
+            from .sqlite import SQLite
+
             return SQLite(parsed, durable=durable)
         if scheme in {"postgresql+psycopg", "postgresql", "postgres"}:
-            # Here and not above: SQLite needs none of it.
             from .postgresql import PostgreSQL
 
             return PostgreSQL(parsed, durable=durable)

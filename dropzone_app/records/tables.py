@@ -53,8 +53,7 @@ files = Table(
     Column("mark", String(100)),
     UniqueConstraint("owner", "uuid"),
     UniqueConstraint("storage", "key"),
-    # Only where a set tells duplicates: digests are random, and each would dirty a page of its own.
-    Index("files_by_digest", "owner", "sha256", sqlite_where=text("once"), postgresql_where=text("once")),
+    Index("files_by_digest", "owner", "sha256"),
     Index("files_of_owner", "owner", "created", "id"),
 )
 # The next number of a name that is taken: a second image.jpg costs as much as the ten-thousandth.
@@ -163,3 +162,10 @@ version = Table(
     Column("version_num", String(32), nullable=False),
     PrimaryKeyConstraint("version_num", name="uploads_version_pkc"),
 )
+
+
+def fit(engine: str) -> None:
+    """Add what is said to each engine in its own words; said above, it would import the dialects of all of them."""
+    (by_digest,) = (index for index in files.indexes if index.name == "files_by_digest")
+    # Only where a set tells duplicates: digests are random, and each would dirty a page of its own.
+    by_digest.dialect_kwargs[f"{engine}_where"] = text("once")
