@@ -215,6 +215,7 @@ def test_what_is_not_understood_is_told_and_left(visitor: Visitor, tmp_path: Pat
     (tmp_path / "uploads" / lost["key"]).unlink()
     (tmp_path / "uploads" / "folder").mkdir()
     (tmp_path / "uploads" / "folder" / "strange.png").write_bytes(b"12345")
+    (tmp_path / "uploads" / ".gitkeep").touch()
     assert list(disagreements(site_of(visitor))) == [
         Finding("file without a record", "folder/strange.png", 5, abandoned=False),
         Finding("record without its file", "b.png", len(PNG), abandoned=False),

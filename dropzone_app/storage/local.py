@@ -199,7 +199,9 @@ class LocalStorage:
         for folder, folders, names in os.walk(self.root):
             here = Path(folder)
             if here == self.root:
-                folders[:] = [name for name in folders if not name.startswith(".")]
+                # No name of ours begins with a dot: staging, thumbnails, and what a checkout or a backup keeps here.
+                for found in folders, names:
+                    found[:] = [name for name in found if not name.startswith(".")]
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
                     yield (here / name).relative_to(self.root).as_posix(), os.lstat(here / name).st_size
