@@ -226,7 +226,7 @@ def test_what_is_not_understood_is_told_and_left(visitor: Visitor, tmp_path: Pat
         f"Left alone: record without its file b.png ({len(PNG)} bytes)",
         "0 removed (0 bytes), 2 left alone.",
     ]
-    assert stored_names(tmp_path) == ["a.png", "folder/strange.png"]
+    assert stored_names(tmp_path) == [".gitkeep", "a.png", "folder/strange.png"]
     assert {file["id"] for file in visitor.files()} == {kept["id"], lost["id"]}
 
 
