@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from engines.rgw import BUCKET, KEYS, RADOSGateway
-from engines.wire import Client
 from engines.wire import Visitor as WireVisitor
 from flask import Flask
 from support import LiveServer
@@ -372,13 +371,7 @@ def test_a_server_killed_before_it_has_recorded_the_file_loses_and_doubles_nothi
     server = live_server(env={**env, "FLASK_UPLOADS_CHUNK_SIZE": "5 MiB", "FLASK_SECRET_KEY": "x" * 32})
     visitor = WireVisitor(server)
 
-    def ask(path: str, question: object) -> Any:
-        body = json.dumps(question).encode()
-        with Client(server) as client:
-            client.send_head(visitor.headers(len(body), content_type="application/json"), path)
-            client.send(body)
-            return client.read()
-
+    ask = visitor.ask
     content = os.urandom(3 * SHORTEST + 5)
     told = {"uuid": "k1", "filename": "a.bin", "size": len(content)}
     first, *others = json.loads(ask("/upload/files/direct", told).text)["parts"]

@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,17 +24,22 @@ from engines.fleet import nginx
 from engines.postgresql import PostgreSQL
 from engines.rgw import KEYS, RADOSGateway
 from engines.test_chunks_kill import chunk_form, missing_chunks, state
+from engines.test_direct import put
 from engines.wire import END, Answer, Client, Visitor, form, part
 from engines.wire import field as form_field
 from pictures import jpeg
 from support import LiveServer
 
-#: Of the test of a node that is killed; more by TESTS_FILES=1000.
-FILES = int(os.environ.get("TESTS_FILES", "240"))
-PER_REQUEST = 6
+#: Of the test of a node that is killed.
+FILES = 1000
+PER_REQUEST = 25
 CHUNK = 5 << 20
-LOST = (OSError, http.client.HTTPException, AssertionError)
+#: Chunks of the big file that are there before the kill; of the next one half is on its way.
+EARLY = 3
+GONE = (OSError, http.client.HTTPException)
+LOST = (*GONE, AssertionError)
 QUOTA_FILES = 2000
+QUOTA = 200 << 20
 
 
 @dataclass
@@ -100,7 +106,9 @@ def nodes(
             "FLASK_SECRET_KEY": hashlib.sha256(os.urandom(8)).hexdigest(),
             "FLASK_UPLOADS_TYPES": "bin,txt,jpg",
             "FLASK_UPLOADS_QUOTA_FILES": str(QUOTA_FILES),
-            "FLASK_UPLOADS_QUOTA": "200 MiB",
+            "FLASK_UPLOADS_QUOTA": str(QUOTA),
+            "FLASK_UPLOADS_DIRECT": "true",
+            "FLASK_UPLOADS_CHUNK_SIZE": str(CHUNK),
         }
         folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
         with ThreadPoolExecutor(2) as pool:
@@ -108,6 +116,9 @@ def nodes(
                 stack.enter_context(server)
                 for server in pool.map(lambda folder: LiveServer(folder, env=env), folders)
             )
+        for node in (first, second):
+            # A plain end takes seconds.
+            stack.callback(node.kill)
         door = stack.enter_context(nginx(tmp_path_factory.mktemp("nginx"), first, second))
         yield Nodes(first, second, door, _rgw, store, database, env)
 
@@ -226,21 +237,94 @@ def test_a_tus_upload_goes_on_at_the_other_node_wherever_it_was_cut(nodes: Nodes
     assert nodes.disagreements() == {}
 
 
-def test_a_quota_holds_where_both_nodes_are_asked_at_once(nodes: Nodes) -> None:
+@pytest.mark.parametrize("way", ["files", "bytes"])
+def test_a_quota_holds_where_both_nodes_are_asked_at_once_in_every_way(nodes: Nodes, way: str) -> None:
     visitor = Visitor(nodes.first)
-    data = bytes(60 << 20)
+    large, small = bytes(8 * CHUNK + 1000), b"x" * 100_000
+    visitor.send(form_field("uuid[0]", f"{way}-known") + part("file[0]", "a.bin", small) + END)
+    [(owner,)] = nodes.rows(f"SELECT owner FROM files WHERE uuid = '{way}-known'")
+    if way == "files":
+        # As if nearly all were there.
+        nodes.rows(f"UPDATE usage SET files = {QUOTA_FILES - 7} WHERE owner = '{owner}' RETURNING files")
 
-    def begin(number: int) -> int:
-        node = (nodes.first, nodes.second)[number % 2]
-        body = chunk_form(data[: 60 << 20], 11, uuid=f"quota-{number}", size=CHUNK)
-        return at(visitor, node).send(body).status
+    def batch(node: Visitor, uuid: str) -> None:
+        fields = b"".join(form_field(f"uuid[{n}]", f"{uuid}-{n}") for n in range(3))
+        node.send(fields + form((f"{uuid}-{n}.bin", small) for n in range(3)))
 
-    with ThreadPoolExecutor(6) as pool:
-        statuses = sorted(pool.map(begin, range(6)))
-    # 60 MiB each, of 200.
-    assert statuses[:3] == [202] * 3 and all(status >= 400 for status in statuses[3:]), statuses
-    for number in range(6):
-        visitor.delete(f"/uploads/quota-{number}")
+    def chunk(node: Visitor, uuid: str) -> None:
+        node.send(chunk_form(large, 8, uuid=uuid, size=CHUNK))
+
+    def direct(node: Visitor, uuid: str) -> None:
+        node.ask("/upload/files/direct", {"uuid": uuid, "filename": "a.bin", "size": len(large)})
+
+    def begin(number: int) -> None:
+        node = at(visitor, (nodes.first, nodes.second)[number % 2])
+        (chunk, direct, batch)[number // 2 % 3](node, f"{way}-{number}")
+
+    wanted = {f"{way}-{n}": len(large) for n in range(12) if n // 2 % 3 < 2}
+    wanted |= {f"{way}-{n}-{m}": len(small) for n in range(12) if n // 2 % 3 == 2 for m in range(3)}
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(begin, range(12)))
+    found = nodes.rows(
+        f"SELECT uuid, size FROM files WHERE owner = '{owner}' AND state = 'stored' UNION "
+        f"SELECT uuid, size FROM uploads WHERE owner = '{owner}' AND state = 'receiving'"
+    )
+    taken = dict(found)
+    del taken[f"{way}-known"]
+    refused = wanted.keys() - taken
+    assert taken.items() <= wanted.items() and taken and refused, taken
+    [(used, count)] = nodes.rows(f"SELECT bytes, files FROM usage WHERE owner = '{owner}' AND set = ''")
+    assert used == sum(taken.values()) + len(small) <= QUOTA
+    if way == "files":
+        assert (count, len(taken)) == (QUOTA_FILES, 7)
+    else:
+        # Whatever was refused has no room beside what was not.
+        assert all(used + wanted[uuid] > QUOTA for uuid in refused), refused
+    for uuid in (*taken, f"{way}-known"):
+        assert at(visitor, nodes.second).delete(f"/uploads/{uuid}").status == 204
+    [left] = nodes.rows(f"SELECT bytes, files FROM usage WHERE owner = '{owner}' AND set = ''")
+    assert left == (0, QUOTA_FILES - 8 if way == "files" else 0)
+    assert nodes.disagreements() == {}
+
+
+def test_a_direct_file_is_signed_for_by_one_node_and_goes_on_at_the_other(nodes: Nodes) -> None:
+    here = Visitor(nodes.first)
+    there = at(here, nodes.second)
+    data = os.urandom(2 * CHUNK + 1000)
+    told = {"uuid": "direct", "filename": "a.bin", "size": len(data)}
+
+    def parts(node: Visitor, **other: str) -> list[dict[str, Any]]:
+        answer = node.ask("/upload/files/direct", {**told, **other})
+        assert answer.status == 200, answer
+        signed: list[dict[str, Any]] = json.loads(answer.text)["parts"]
+        return signed
+
+    def send(signed: dict[str, Any]) -> tuple[int, str]:
+        return put(signed["url"], data[signed["start"] : signed["end"]])
+
+    first, *others = parts(here)
+    assert send(first) == (200, "")
+    # As after a reload: what the page asks goes to the other one.
+    assert state(there, "direct")["ranges"] == [[0, CHUNK]]
+    assert json.loads(there.fetch("/uploads"))["uploads"]["direct"]["ranges"] == [[0, CHUNK]]
+    assert [(one["start"], one["end"]) for one in parts(there)] == [
+        (one["start"], one["end"]) for one in others
+    ]
+    assert there.ask("/uploads/direct", {}).status == 409
+    for one in others:
+        assert send(one) == (200, "")
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda node: node.ask("/uploads/direct", {}), (here, there) * 2))
+    [file] = {json.dumps(answer.files): answer.files[0] for answer in answers}.values()
+    assert file["sha256"] == hashlib.sha256(data).hexdigest()
+    assert here.fetch(file["url"]) == there.fetch(file["url"]) == data
+
+    first, *others = parts(here, uuid="cancelled")
+    assert send(first) == (200, "")
+    assert there.delete("/uploads/cancelled").status == 204
+    assert send(others[0]) == (404, "NoSuchUpload")
+    assert here.ask("/uploads/cancelled", {}).status == 410
+    assert here.delete(f"/files/{file['id']}").status == 204
     assert nodes.disagreements() == {}
 
 
@@ -254,7 +338,8 @@ def test_neither_the_start_nor_the_sweep_of_a_node_touches_what_lives_on_the_oth
         client.send_head(visitor.headers(len(body)))
         client.send(body[: len(body) // 2])
         # The other one starts, sweeps, and finds nothing that is a day old.
-        nodes.second.restart()
+        nodes.second.kill()
+        nodes.second.start()
         assert "0 removed" in nodes.run(nodes.second, "sweep")
         client.send(body[len(body) // 2 :])
         [file] = client.read().files
@@ -267,81 +352,122 @@ def test_neither_the_start_nor_the_sweep_of_a_node_touches_what_lives_on_the_oth
     assert nodes.disagreements() == {}
 
 
+def receives(node: LiveServer) -> int:
+    """Bytes of the largest thing that a node is just receiving."""
+    sizes = [0]
+    for pid in node.pids():
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            # One may be closed between the listing and the look.
+            with contextlib.suppress(FileNotFoundError):
+                if "/instance/.staging/" in os.readlink(link):
+                    sizes.append(link.stat().st_size)
+    return max(sizes)
+
+
 class Crowd:
-    """Somebody who sends many files and one big one through the door, and each again until it is answered for."""
+    """Somebody who sends many files and two big ones through the door, and each again until it is answered for."""
 
     def __init__(self, visitor: Visitor) -> None:
         self._visitor = visitor
+        #: Ids by uuid.
         self.told: dict[str, str] = {}
-        #: Set when the node is killed: half of all waits for that.
-        self.killing = threading.Event()
+        #: Big files of which more than the first byte has come.
+        self.begun: set[str] = set()
+        #: Set when the node is dead: half of all waits for that.
+        self.killed = threading.Event()
+
+    def _until_told(self, uuids: set[str], attempt: Callable[[], None]) -> None:
+        deadline = time.monotonic() + 120
+        while not uuids <= self.told.keys():
+            with contextlib.suppress(*LOST):
+                attempt()
+            assert time.monotonic() < deadline, "never stored"
+
+    def _take(self, answer: Answer) -> None:
+        self.told |= {file["uuid"]: file["id"] for file in answer.files}
 
     def send_batch(self, contents: dict[str, bytes], *, late: bool) -> None:
-        assert not late or self.killing.wait(120)
+        assert not late or self.killed.wait(120)
         body = b"".join(form_field(f"uuid[{n}]", name) for n, name in enumerate(contents))
-        files = self._until_stored(body + form((f"{name}.bin", data) for name, data in contents.items()))
-        self.told |= {file["uuid"]: file["id"] for file in files}
-
-    def _until_stored(self, body: bytes) -> list[dict[str, Any]]:
-        deadline = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(*LOST):
-                return self._visitor.send(body).files
-            assert time.monotonic() < deadline, "never stored"
-            time.sleep(0.2)
+        body += form((f"{name}.bin", data) for name, data in contents.items())
+        self._until_told(set(contents), lambda: self._take(self._visitor.send(body)))
 
     def send_big(self, data: bytes) -> None:
-        deadline = time.monotonic() + 120
-        while "big" not in self.told:
-            with contextlib.suppress(*LOST):
-                waiting = missing_chunks(self._visitor, data, "big", CHUNK) if self.told.get("begun") else [0]
-                for index in waiting or [0]:
-                    assert index < 4 or self.killing.wait(120)
-                    answer = self._visitor.send(chunk_form(data, index, uuid="big", size=CHUNK))
-                    assert answer.status in {201, 202}, answer
-                    self.told["begun"] = "yes"
-                    if answer.status == 201:
-                        self.told["big"] = answer.files[0]["id"]
-            assert time.monotonic() < deadline, "never stored"
+        for index in range(EARLY):
+            answer = self._visitor.send(chunk_form(data, index, uuid="big", size=CHUNK))
+            assert answer.status == 202, answer
+        self.begun.add("big")
+        assert self.killed.wait(120)
+
+        def attempt() -> None:
+            for index in missing_chunks(self._visitor, data, "big", CHUNK) or [0]:
+                answer = self._visitor.send(chunk_form(data, index, uuid="big", size=CHUNK))
+                assert answer.status in {201, 202}, answer
+                if answer.status == 201:
+                    self._take(answer)
+
+        self._until_told({"big"}, attempt)
+
+    def send_direct(self, data: bytes) -> None:
+        def attempt() -> None:
+            told = {"uuid": "direct", "filename": "a.bin", "size": len(data)}
+            for one in json.loads(self._visitor.ask("/upload/files/direct", told).text).get("parts", []):
+                assert not one["start"] or self.killed.wait(120)
+                assert put(one["url"], data[one["start"] : one["end"]]) == (200, "")
+                self.begun.add("direct")
+            self._take(self._visitor.ask("/uploads/direct", {}))
+
+        self._until_told({"direct"}, attempt)
 
 
-def test_a_node_killed_among_many_files_and_a_big_one_loses_none_and_none_is_stored_twice(
+def test_a_node_killed_among_many_files_and_half_a_chunk_loses_none_and_none_is_stored_twice(
     nodes: Nodes,
 ) -> None:
     shuffled = random.Random(8)
     contents = {f"f{n}": shuffled.randbytes(shuffled.randrange(20_000)) for n in range(FILES)}
-    big = shuffled.randbytes(8 * CHUNK + 4321)
+    big, direct = (shuffled.randbytes(count * CHUNK + 4321) for count in (EARLY + 2, 1))
     visitor = Visitor(nodes.door)
     crowd = Crowd(visitor)
     names = list(contents)
     batches = [names[start : start + PER_REQUEST] for start in range(0, FILES, PER_REQUEST)]
 
     late = batches[len(batches) // 2 :]
-    with ThreadPoolExecutor(6) as pool:
-        jobs = [pool.submit(crowd.send_big, big)]
+    with ThreadPoolExecutor(6) as pool, Client(nodes.door) as half:
+        jobs = [pool.submit(crowd.send_big, big), pool.submit(crowd.send_direct, direct)]
         jobs += [
             pool.submit(crowd.send_batch, {name: contents[name] for name in batch}, late=batch in late)
             for batch in batches
         ]
         deadline = time.monotonic() + 120
-        while len(crowd.told) < FILES / 4 or "begun" not in crowd.told:
+        while len(crowd.told) < FILES / 4 or len(crowd.begun) < 2:
             assert time.monotonic() < deadline, "too few files"
             time.sleep(0.01)
-        crowd.killing.set()
-        nodes.first.kill()
-        nodes.first.start()
+        # Of the next chunk half is on its way to the node that is killed, whichever that is.
+        body = chunk_form(big, EARLY, uuid="big", size=CHUNK)
+        half.send_head(visitor.headers(len(body)))
+        half.send(body[: len(body) // 2])
+        while not (killed := [node for node in (nodes.first, nodes.second) if receives(node) > CHUNK / 4]):
+            assert time.monotonic() < deadline, "half a chunk has come nowhere"
+        [dead] = killed
+        [alive] = {nodes.first, nodes.second} - {dead}
+        dead.kill()
+        # Half a chunk is none.
+        assert missing_chunks(at(visitor, alive), big, "big", CHUNK) == [EARLY, EARLY + 1, EARLY + 2]
+        with contextlib.suppress(*GONE):
+            half.send(body[len(body) // 2 :])
+            assert half.read().status >= 500
+        crowd.killed.set()
+        dead.start()
         for job in jobs:
             job.result()
-    assert crowd.told.pop("begun")
     files = {file["uuid"]: file for file in listed(visitor)}
     assert {uuid: file["id"] for uuid, file in files.items()} == crowd.told
-    expected = {**contents, "big": big}
+    expected = {**contents, "big": big, "direct": direct}
     assert {uuid: file["sha256"] for uuid, file in files.items()} == {
         uuid: hashlib.sha256(data).hexdigest() for uuid, data in expected.items()
     }
-    assert visitor.fetch(files["big"]["url"]) == big
-    for uuid in shuffled.sample(names, 10):
-        assert visitor.fetch(files[uuid]["url"]) == contents[uuid]
+    for uuid in ("big", "direct", *shuffled.sample(names, 10)):
+        assert visitor.fetch(files[uuid]["url"]) == expected[uuid]
     # What the killed one had begun is undone by it when it starts; what it had staged is told by nobody.
-    nodes.run(nodes.first, "sweep", "--age", "0")
+    nodes.run(dead, "sweep", "--age", "0")
     assert nodes.disagreements() == {}

@@ -141,12 +141,18 @@ class Visitor:
         """Send these files as one batch."""
         return self.send(form(files))
 
-    def send(self, body: bytes, **changes: str | None) -> Answer:
+    def send(self, body: bytes, path: str = "/upload", **changes: str | None) -> Answer:
         """Send the whole body, then read, as a client does that never looks up before it has finished."""
         with Client(self.server) as client:
-            client.send_head(self.headers(len(body), **changes))
+            client.send_head(self.headers(len(body), **changes), path)
             client.send(body)
             return client.read()
+
+    def ask(self, path: str, question: object) -> Answer:
+        """Ask what JSON asks."""
+        return self.send(
+            json.dumps(question).encode(), path, content_type="application/json", accept="application/json"
+        )
 
     def delete(self, path: str) -> Answer:
         """Delete a file of theirs."""
