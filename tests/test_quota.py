@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from core import batch_of, codes, commit, database_url, make_app, site_of
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 from webclient import Visitor, assert_refused, visiting
 
@@ -312,6 +312,72 @@ def test_sums_are_true_again_after_a_time_without_a_quota(visit: Callable[..., V
     assert used(visit(UPLOADS_QUOTA=1000)) == [(370, 2)]
 
 
+@pytest.fixture
+def counted() -> Iterator[list[str]]:
+    """The statements that look at all records for their sums."""
+    seen: list[str] = []
+
+    def note(*given: object) -> None:
+        if "INSERT INTO usage" in str(given[2]) and "FROM files" in str(given[2]):
+            seen.append(str(given[2]))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_starts_count_all_records_until_nobody_writes_without_the_quota(
+    visit: Callable[..., Visitor], clock: list[int], counted: list[str]
+) -> None:
+    def counts(**config: object) -> bool:
+        counted.clear()
+        visit(**config)
+        return bool(counted)
+
+    assert not counts()
+    assert counts(UPLOADS_QUOTA=1000)
+    clock[0] += 59 * MINUTE
+    assert counts(UPLOADS_QUOTA=1000), "processes of before may have been there"
+    clock[0] += MINUTE
+    assert counts(UPLOADS_QUOTA=1000), "what they wrote is counted by nobody else"
+    for limit in (1000, 2000):
+        clock[0] += MINUTE
+        assert not counts(UPLOADS_QUOTA=limit, UPLOADS_QUOTA_FILES=7)
+    assert not counts()
+    assert counts(UPLOADS_QUOTA=1000)
+
+
+def test_a_new_quota_of_one_set_counts_and_leaves_that_of_all(
+    tmp_path: Path, clock: list[int], counted: list[str]
+) -> None:
+    def counts(quota: int | None) -> bool:
+        counted.clear()
+        site = site_of(make_app(tmp_path, UploadSet("n" * 64, ["txt"], quota=quota), UPLOADS_QUOTA=100))
+        batch_of(site, ("a.txt", b"x")).commit()
+        assert {sums.bytes for sums in site.records.quotas.room("me").sums.values()} == {next(stored)}
+        return bool(counted)
+
+    stored = iter(range(1, 9))
+    with upgrading():
+        for _ in range(2):
+            assert counts(None)
+            clock[0] += 60 * MINUTE
+        assert not counts(None)
+        for _ in range(2):
+            assert counts(50)
+            clock[0] += 60 * MINUTE
+        assert not counts(50)
+        assert not counts(None)
+        assert counts(50)
+
+
+def test_what_those_who_do_not_know_a_new_quota_still_write_is_counted(visit: Callable[..., Visitor]) -> None:
+    without = visit()
+    assert used(visit(UPLOADS_QUOTA=1000)) == []
+    without.store(text_of(300))
+    assert used(visit(UPLOADS_QUOTA=1000)) == [(300, 1)]
+
+
 def test_without_a_quota_no_sum_is_kept(visit: Callable[..., Visitor]) -> None:
     visitor = visit()
     visitor.store(text_of(100))
@@ -488,7 +554,7 @@ def test_two_workers_never_send_more_in_a_while(visit: Callable[..., Visitor], c
     assert 1000 - 17 < stored <= 1000
     assert sent(sites[0])[0] == stored
     with sites[0].records._engine.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM usage")).scalar() == 1
+        assert connection.execute(text("SELECT count(*) FROM usage WHERE owner = 'me'")).scalar() == 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import Connection, delete, func, literal, select, union_all, update
+from sqlalchemy import Connection, and_, delete, func, literal, select, union_all, update
 
 from ..config import Size, Window, span
 from ..errors import Rejected
@@ -23,6 +23,10 @@ from .tables import usage as _usage
 
 #: In place of a set's name: all sets together.
 ALL_SETS = ""
+#: In place of a set's name where that of a quota's set stands in place of an owner: since when these sums are kept.
+_KEPT = "+"
+#: Microseconds for which processes that know nothing of a new quota may still write.
+_ALONE_AFTER = 3600 * 1_000_000
 
 
 @dataclass(frozen=True)
@@ -174,8 +178,35 @@ class Quotas:
         )
         return {row.uuid: row.size for row in done}
 
+    def __bool__(self) -> bool:
+        return bool(self._quotas)
+
+    def start(self) -> None:
+        """See that the sums are true, as they are not where the database was used without one of these quotas.
+
+        Every start counts until one has an hour after the first: then those who did not know the quota are gone.
+        """
+        marks = select(_usage.c.owner, _usage.c.sent_files).where(_usage.c.set == _KEPT)
+        with self._database.read() as connection:
+            kept = {name: bool(surely) for name, surely in connection.execute(marks)}
+        if not all(kept.get(name) for name in self._quotas):
+            self.recount()
+        elif self or kept:
+            with self._database.write() as connection:
+                self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        """Take away what is no quota any more, and those who have nothing and whose while has ended."""
+        others = and_(_usage.c.set == _KEPT, _usage.c.owner.not_in(self._quotas))
+        connection.execute(delete(_usage).where(others))
+        if self:
+            windows = [quota.window.seconds for quota in self._quotas.values() if quota.window]
+            ended = now() - max(windows, default=0) * 1_000_000
+            nothing = and_(_usage.c.bytes == 0, _usage.c.files == 0, _usage.c.began <= ended)
+            connection.execute(delete(_usage).where(nothing, _usage.c.set != _KEPT))
+
     def recount(self) -> None:
-        """Make the sums true, as they are not where the database was used without a quota: once, at the start.
+        """Make the sums true, whatever they were: one look at every record.
 
         What was sent in a while stays as it is: no start begins it anew.
         """
@@ -189,13 +220,13 @@ class Quotas:
         of_each = select(owner, upload_set, func.sum(size), func.count(), *zeros)
         of_each = of_each.where(upload_set.in_(self._quotas)).group_by(owner, upload_set)
         sums = union_all(of_all, of_each) if ALL_SETS in self._quotas else of_each
-        windows = [quota.window.seconds for quota in self._quotas.values() if quota.window]
-        ended = now() - max(windows, default=0) * 1_000_000
+        marks = [{"owner": name, "set": _KEPT, **asdict(Sums(began=now()))} for name in self._quotas]
+        mark = self._database.upsert(_usage).values(marks)
         with self._database.write() as connection:
             self._database.reserve_table(connection, _usage)
             connection.execute(update(_uploads).where(_uploads.c.state == "receiving").values(counts=True))
-            connection.execute(delete(_usage).where(_usage.c.began <= ended))
             connection.execute(update(_usage).values(bytes=0, files=0))
+            self._forget(connection)
             put = self._database.upsert(_usage).from_select(
                 ["owner", *(one.name for one in self._fields)], sums
             )
@@ -203,6 +234,13 @@ class Quotas:
                 put.on_conflict_do_update(
                     index_elements=["owner", "set"],
                     set_={"bytes": put.excluded.bytes, "files": put.excluded.files},
+                )
+            )
+            connection.execute(
+                mark.on_conflict_do_update(
+                    index_elements=["owner", "set"],
+                    set_={"sent_files": 1},
+                    where=_usage.c.began <= mark.excluded.began - _ALONE_AFTER,
                 )
             )
 

@@ -117,12 +117,12 @@ class Records:
         self._database = database = _open(url, durable=durable)
         self._engine = database.engine
         self._read, self._write = database.read, database.write
+        sums = Quotas(database, quotas or {})
         #: What each owner may have; None where that is everything.
-        self.quotas = Quotas(database, quotas) if quotas else None
+        self.quotas = sums or None
         try:
             migrations.prepare(database)
-            if self.quotas:
-                self.quotas.recount()
+            sums.start()
         except SettingError:
             database.close()
             raise

@@ -112,7 +112,7 @@ chunks = Table(
     # What the storage gave for its bytes: a checksum, or a part's name.
     Column("mark", Text, nullable=False),
 )
-# What the files and unfinished uploads of an owner take together, where there is a quota.
+# What the files and unfinished uploads of an owner take together, where there is a quota; and since when that is kept.
 usage = Table(
     "usage",
     metadata,
