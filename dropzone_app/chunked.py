@@ -73,9 +73,12 @@ class UnfinishedFiles:
         return begun
 
     def _begin(
-        self, uuid: str, filename: str, path: str, size: int, chunk_size: int
+        self, uuid: str, filename: str, path: str, size: int, chunk_size: int, sha256: str | None = None
     ) -> tuple[Unfinished, bool]:
-        """The upload that a first piece begins, refused or not; False where another request has just begun it."""
+        """The upload that a first piece begins, refused or not; False where another request has just begun it.
+
+        ``sha256``: of the whole file, where it is known by now.
+        """
         refusal: str | None = None
         filename = display_name(filename)
         try:
@@ -91,6 +94,7 @@ class UnfinishedFiles:
             path=display_path(path),
             size=size,
             chunk_size=chunk_size,
+            sha256=sha256,
         )
         return begun, begun.id == id
 

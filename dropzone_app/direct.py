@@ -69,12 +69,13 @@ class DirectUploads(UnfinishedFiles):
             return self._outcome(file.uuid, file.size)
         if upload is None:
             part_size = direct.part_size(file.size, self._site.settings.chunk_size)
-            upload, _ = self._begin(file.uuid, file.filename, file.path, file.size, part_size)
+            upload, _ = self._begin(file.uuid, file.filename, file.path, file.size, part_size, file.sha256)
         if upload.state != RECEIVING:
             return self._outcome(file.uuid, file.size)
         self._check_direct(upload)
         filename = display_name(file.filename)
         self._check_same(upload, ("size", file.size, upload.size), ("filename", filename, upload.filename))
+        self._check_digest(upload, file.sha256)
         held = self._held(upload)
         missing = _missing(upload, held)[:SIGNED]
         minutes = self._site.settings.direct_minutes
@@ -97,6 +98,7 @@ class DirectUploads(UnfinishedFiles):
             raise Rejected.because("unknown_upload")
         if upload and upload.state == RECEIVING:
             self._check_direct(upload)
+            self._check_digest(upload, sha256)
             there = sum(end - start for start, end, _ in self._held(upload))
             if there < upload.size:
                 raise Rejected.because("parts_missing", there=Size(there), size=Size(upload.size))
@@ -129,6 +131,10 @@ class DirectUploads(UnfinishedFiles):
     def _check_direct(upload: Unfinished) -> None:
         if not upload.direct:
             raise Rejected.because("other_way")
+
+    def _check_digest(self, upload: Unfinished, sha256: str | None) -> None:
+        if sha256 and upload.sha256:
+            self._check_same(upload, ("sha256", sha256, upload.sha256))
 
 
 def _missing(upload: Unfinished, held: Sequence[Held]) -> list[tuple[int, int]]:

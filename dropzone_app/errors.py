@@ -136,7 +136,7 @@ MESSAGES: dict[str, Message] = {
     ),
     "chunk_changed": Message(
         409,
-        "this chunk is of another file than the first one under its uuid ({field} differs); drop the file again.",
+        "this is of another file than what came first under its uuid ({field} differs); drop the file again.",
     ),
     "chunk_overlaps": Message(
         409, "this chunk overlaps another one that is here; ask what is here, and send the rest."

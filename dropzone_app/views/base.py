@@ -10,6 +10,7 @@ from jinja2 import Undefined, defaults
 
 from .. import security
 from ..access import UnderWay, may_sign_out
+from ..checks import check_uuid
 from ..config import Size
 from ..errors import Rejected
 from ..kinds import icons, kind_of
@@ -148,6 +149,14 @@ def owner_is_by_session() -> bool:
     """Whether the owner is whoever has the session's cookie, and clients without one are each another."""
     by_session = (security.owner_of_session, security.owner_of_lasting_session)
     return token() is None and current_app.extensions["uploads_owner"] in by_session
+
+
+def check_upload_uuid(uuid: str) -> None:
+    """Rejected, as for an upload that is not there, for what cannot be the uuid of one."""
+    try:
+        check_uuid("uuid", uuid)
+    except Rejected:
+        raise Rejected.because("unknown_upload") from None
 
 
 def may_upload(upload_set: UploadSet | None) -> bool:

@@ -6,12 +6,12 @@ from flask import Response, jsonify, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from .. import security
-from ..checks import check_sha256, check_uuid
+from ..checks import check_sha256
 from ..direct import DirectUploads, Signed
 from ..errors import Rejected
 from ..intake.request import Body
 from ..storage.signed import CONTENT_TYPE
-from .base import may_upload, owner, site
+from .base import check_upload_uuid, may_upload, owner, site
 from .states import announced_file, read_question, state_fields, unkept
 from .upload import tell_verdicts, told
 
@@ -39,10 +39,7 @@ def complete(uuid: str) -> BaseResponse:
     if sha256 is not None:
         check_sha256("sha256", sha256 if isinstance(sha256, str) else "")
     me = owner()
-    try:
-        check_uuid("uuid", uuid)
-    except Rejected:
-        raise Rejected.because("unknown_upload") from None
+    check_upload_uuid(uuid)
     begun = site().records.unfinished.find(me, uuid)
     record = site().records.of_uuids(me, [uuid]).get(uuid)
     known = begun or record

@@ -20,7 +20,7 @@ from ..intake.request import Body
 from ..languages import Phrase
 from ..records import STORED
 from ..state import Announced, State, announce, states
-from .base import may, may_upload, owner, site
+from .base import check_upload_uuid, may, may_upload, owner, site
 from .files import delete, file_fields, iso_time
 
 #: Files of one question.
@@ -73,10 +73,7 @@ def cancel(uuid: str) -> Response:
     Also where nothing has arrived yet: somebody on the way may still hold it.
     """
     me = owner()
-    try:
-        check_uuid("uuid", uuid)
-    except Rejected:
-        raise Rejected.because("unknown_upload") from None
+    check_upload_uuid(uuid)
     begun = site().records.unfinished.find(me, uuid)
     upload = None
     if begun is None or may_upload(site().sets.get(begun.set)):

@@ -66,7 +66,10 @@ export class ChunkedFile {
     this.hashing = new AbortController();
     /** Null where nobody can tell, undefined before it is known. @type {string | null | undefined} */
     this.sha256 = undefined;
-    this.begun = false;
+    /** Of the whole file, once it is being found out. @type {Promise<string | null> | undefined} */
+    this.digest = undefined;
+    /** Whether its chunks go in any order, beside one another: another request settles whether it is taken, or stored. */
+    this.unordered = false;
     /** Whether the server is asked what it has before more is sent. */
     this.asked = false;
     /** How often a chunk was refused that may pass another time. @type {Map<number, number>} */
@@ -118,8 +121,8 @@ export class ChunkedFile {
 
   /**
    * The chunk that may leave now, or null. The first one goes alone, since it settles whether the file is taken; so
-   * does the last, which brings the digest of the whole file. Where the digest has to tell whether it is the right
-   * file, none goes before that.
+   * does the last, which brings the digest of the whole file; but where they are unordered. Where the digest has to tell
+   * whether it is the right file, none goes before that.
    *
    * @returns {number | null}
    */
@@ -127,9 +130,11 @@ export class ChunkedFile {
     const { missing, underWay } = this;
     const [first] = missing;
     if (first === undefined || (this.entry.doubted && !this.hashed())) return null;
-    if (missing.size === 1) return underWay.size === 0 && this.hashed() ? first : null;
-    if (first === 0) return underWay.size === 0 ? 0 : null;
-    if (missing.size - underWay.size === 1) return null;
+    if (!this.unordered) {
+      if (missing.size === 1) return underWay.size === 0 && this.hashed() ? first : null;
+      if (first === 0) return underWay.size === 0 ? 0 : null;
+      if (missing.size - underWay.size === 1) return null;
+    }
     for (const index of missing) if (!underWay.has(index)) return index;
     return null;
   }
@@ -149,9 +154,9 @@ export class ChunkedFile {
   }
 
   async hash() {
-    if (this.begun) return;
-    this.begun = true;
-    this.sha256 = this.isHashed ? await this.means.digest(this.entry.file, this.hashing.signal) : null;
+    if (this.digest) return;
+    this.digest = this.isHashed ? this.means.digest(this.entry.file, this.hashing.signal) : Promise.resolve(null);
+    this.sha256 = await this.digest;
     this.means.report.ready();
   }
 

@@ -42,6 +42,8 @@ export class DirectLane extends ChunkLane {
     super(queue);
     /** @type {WeakMap<ChunkedFile, Signed>} */
     this.signed = new WeakMap();
+    /** Questions under way: the parts of a file ask together. @type {WeakMap<ChunkedFile, Promise<Answer>>} */
+    this.asking = new WeakMap();
   }
 
   /**
@@ -54,6 +56,16 @@ export class DirectLane extends ChunkLane {
     const file = this.files.get(entry);
     if (file) this.signed.delete(file);
     super.put(entry);
+  }
+
+  /**
+   * @override
+   * @param {Entry} entry
+   */
+  begin(entry) {
+    const file = super.begin(entry);
+    file.unordered = true;
+    return file;
   }
 
   /** @override */
@@ -87,7 +99,17 @@ export class DirectLane extends ChunkLane {
    * @param {ChunkedFile} file
    * @returns {Promise<Answer>}
    */
-  async sign(file) {
+  sign(file) {
+    const asking = this.asking.get(file) ?? this.ask(file).finally(() => this.asking.delete(file));
+    this.asking.set(file, asking);
+    return asking;
+  }
+
+  /**
+   * @param {ChunkedFile} file
+   * @returns {Promise<Answer>}
+   */
+  async ask(file) {
     const { entry } = file;
     const { options, transport } = this.queue;
     const { uuid, size, path } = entry;
@@ -124,18 +146,17 @@ export class DirectLane extends ChunkLane {
   }
 
   /**
-   * Puts a part into the store, and with the last one completes the file. A signature that the store no longer takes
+   * Puts a part into the store, and completes the file where that was all. A signature that the store no longer takes
    * is renewed, once.
    *
    * @override
    * @param {ChunkedFile} file
    * @param {Chunk} chunk
-   * @param {{chunk: string | null, file: string | null}} sums
+   * @param {{chunk: string | null, file: string | null}} _
    * @param {Hooks} hooks
    * @returns {Promise<Answer>}
    */
-  async post(file, chunk, sums, hooks) {
-    const last = file.missing.size === 1;
+  async post(file, chunk, _, hooks) {
     for (let tries = 0; ; tries += 1) {
       const signed = this.signed.get(file);
       if (signed?.there.has(chunk.index)) break;
@@ -143,7 +164,7 @@ export class DirectLane extends ChunkLane {
       if (signed && url) {
         const slice = file.entry.file.slice(chunk.start, chunk.end);
         const answer = await this.queue.transport.put(url, signed.headers, slice, hooks);
-        if (answer.kind === "answer" && answer.status === 200) signed.there.add(chunk.index);
+        if (answer.kind === "answer" && answer.status === 200) this.signed.get(file)?.there.add(chunk.index);
         else if (tries > 0 || !isExpired(answer, signed)) return this.translated(answer);
         else signed.until = 0;
       } else {
@@ -151,18 +172,18 @@ export class DirectLane extends ChunkLane {
         if (answer.status !== 200 || tries > 2) return answer;
       }
     }
-    return last ? this.complete(file, sums, hooks) : KEPT;
+    // The parts go beside one another: whichever comes last finds all there.
+    return this.signed.get(file)?.there.size === file.count ? this.complete(file, hooks) : KEPT;
   }
 
   /**
    * @param {ChunkedFile} file
-   * @param {{file: string | null}} sums
    * @param {Hooks} hooks
    */
-  complete({ entry }, sums, { signal, sent }) {
+  async complete(file, { signal, sent }) {
     sent?.();
-    const url = `${this.queue.options.uploadsUrl}/${encodeURIComponent(entry.uuid)}`;
-    const asked = JSON.stringify({ sha256: sums.file ?? undefined });
+    const url = `${this.queue.options.uploadsUrl}/${encodeURIComponent(file.entry.uuid)}`;
+    const asked = JSON.stringify({ sha256: (await file.digest) ?? undefined });
     return this.queue.transport.request({ method: "POST", url, type: "application/json", build: () => asked }, { signal });
   }
 

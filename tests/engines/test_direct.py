@@ -246,10 +246,16 @@ def test_another_file_than_was_announced_is_refused(person: Person) -> None:
     person.send()
     refused = person.complete(sha256="0" * 64)
     assert_refused(refused, 422)
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    for changed in ({"size": SIZE + 1}, {"filename": "b.bin"}, {"sha256": "0" * 64}):
+        person.begin(uuid="u2", sha256=digest.upper())
+        refused = person.sign(uuid="u2", **changed)
+        assert (refused.status_code, refused.headers["Upload-Error"]) == (409, "chunk_changed")
+    # What was announced first is compared in the end.
+    person.send(b"?" + CONTENT[1:], uuid="u2", sha256=digest)
+    assert_refused(person.complete("u2", sha256="0" * 64), 409)
+    assert_refused(person.complete("u2"), 422)
     assert (person.lying(), person.files()) == ({}, [])
-    for changed in ({"size": SIZE + 1}, {"filename": "b.bin"}):
-        person.begin(uuid="u2")
-        assert_refused(person.sign(uuid="u2", **changed), 409)
 
 
 def test_what_the_rules_refuse_begins_nothing_in_the_store(visit: Callable[..., Person]) -> None:

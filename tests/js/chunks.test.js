@@ -75,6 +75,18 @@ test("the first chunk goes alone, the others beside one another, and the last wh
   assert.equal(file.fraction, 1);
 });
 
+test("where another request settles what becomes of the file, all go beside one another", async () => {
+  const { file, sent } = chunked({ digest: () => new Promise(() => {}) });
+  file.unordered = true;
+  const all = [];
+  while (file.next() !== null) all.push(file.send());
+  await settled();
+  assert.deepEqual(sent.map(({ index }) => index), [0, 1, 2, 3]);
+  for (const { answer } of sent) answer(KEPT);
+  for (const { index } of await Promise.all(all)) file.keep(index);
+  assert.equal(file.missing.size, 0);
+});
+
 test("the last chunk waits for the digest of the whole file", async () => {
   let tell;
   const { file, seen } = chunked({ digest: () => new Promise((resolve) => (tell = resolve)) });

@@ -187,7 +187,7 @@ export default {
     "chunk_fields": "此分块的字段互相矛盾：“{field}”应为 {expected}；请重新加载页面后再次发送。",
     "chunk_length": "此分块收到 {received}，但应有 {declared}；请重新发送。",
     "chunk_digest": "此分块与事先声明的不同（SHA-256 不一致）；请重新发送。",
-    "chunk_changed": "此分块与同一 uuid 下的第一个分块不属于同一个文件（{field} 不同）；请重新拖放文件。",
+    "chunk_changed": "此内容与同一 uuid 下最先到达的内容不属于同一个文件（{field} 不同）；请重新拖放文件。",
     "chunk_overlaps": "此分块与已收到的另一分块重叠；请先查询已有的部分，再发送其余部分。",
     "upload_gone": "此文件已收到的部分已不存在：它被取消或清除；请重新发送文件。",
     "upload_cancelled": "此文件的上传已取消；如仍要发送，请重新拖放文件。",
