@@ -20,6 +20,8 @@ PYTEST_BROWSER := $(PYTEST_RACES) --numprocesses 3
 PYTEST_ENGINES := $(PYTEST_RACES) --numprocesses 4
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The phases start Python a thousand times, which would compile the package, and pytest rewrite the tests, each time anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 # Phases use the same machine and tell their story one after the other.
@@ -110,7 +112,7 @@ test-js: .venv/installed $(VENDOR)/dropzone-min.js ## The JavaScript modules in 
 
 test-browser: .venv/dev node_modules/dev install test-programs ## The page in a real Chromium
 	@echo "== Browser tests"
-	$(PYTEST_BROWSER) -m browser
+	$(PYTEST_BROWSER) tests/browser
 
 test-engines: .venv/dev node_modules/dev install test-programs ## Real servers and proxies in front of the app
 	@echo "== Engine tests"
@@ -118,15 +120,15 @@ test-engines: .venv/dev node_modules/dev install test-programs ## Real servers a
 
 test-faults: .venv/dev install test-programs ## Kills, disks that fail (mounting them takes root), hostile clients, races
 	@echo "== Faults"
-	$(PYTEST) -m faults
+	$(PYTEST) tests/faults
 
 test-large: .venv/dev install ## Gigabytes: what is written and what memory grows by
 	@echo "== Large uploads"
-	$(PYTEST) -m large
+	$(PYTEST) tests/large
 
 check-wheel: .venv/dev install ## Build sdist and wheel, and use the wheel outside the checkout
 	@echo "== Wheel"
-	$(PYTEST) -m wheel
+	$(PYTEST) tests/wheel
 
 check-without-node: install ## Set up a copy where the machine has neither node nor npm
 	@echo "== Set-up without node"

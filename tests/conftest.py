@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,12 +45,14 @@ CASES = pytest.StashKey[Counter[str]]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    names = (item.name.partition("[")[0] for item in items)
-    files = (str(item.path.relative_to(config.rootpath)) for item in items)
-    config.stash[CASES] = Counter([*names, *files])
-    for item in items:
-        for folder in FOLDER_MARKERS:
-            if item.path.is_relative_to(Path(__file__).with_name(folder)):
+    config.stash[CASES] = Counter(item.name.partition("[")[0] for item in items)
+    tests = Path(__file__).parent
+    for path, of_file in groupby(items, key=lambda item: item.path):
+        its = list(of_file)
+        config.stash[CASES][str(path.relative_to(config.rootpath))] += len(its)
+        folder = path.relative_to(tests).parts[0]
+        if folder in FOLDER_MARKERS:
+            for item in its:
                 item.add_marker(folder)
 
 
