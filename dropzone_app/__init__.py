@@ -16,6 +16,7 @@ import re
 import secrets
 import threading
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -286,12 +287,18 @@ def _set_up(
     app.cli.add_command(cli.uploads)
 
 
-def _flask_dropzone(app: Flask) -> Flask:
+@cache
+def _flask_dropzone(static_url_path: str) -> Flask:
     """What Flask-Dropzone brings, in an app that nobody uses: its files, template calls and defaults."""
-    # It hangs its files below the static ones, also in an app that has none.
-    probe = Flask("probe", static_url_path=app.static_url_path or "/static")
+    probe = Flask("probe", static_url_path=static_url_path)
     Dropzone(probe)
     return probe
+
+
+def _dropzone_of(app: Flask) -> Flask:
+    """The same, as it is for ``app``."""
+    # It hangs its files below the static ones, also in an app that has none.
+    return _flask_dropzone(app.static_url_path or "/static")
 
 
 def _dropzone_keys(app: Flask) -> dict[str, Any]:
@@ -303,7 +310,7 @@ def _set_dropzone_keys(app: Flask) -> dict[str, Any]:
     keys = _dropzone_keys(app)
     if "dropzone" not in app.extensions:
         return keys
-    defaults = _dropzone_keys(_flask_dropzone(app))
+    defaults = _dropzone_keys(_dropzone_of(app))
     # It adds what is missing in an order of its own, behind what was there: what breaks that order was there.
     places = [list(defaults).index(key) for key in keys if key in defaults]
     breaks = [number for number in range(1, len(places)) if places[number] < places[number - 1]]
@@ -313,7 +320,7 @@ def _set_dropzone_keys(app: Flask) -> dict[str, Any]:
 
 def _lend_dropzone(app: Flask) -> None:
     """Flask-Dropzone's template calls, where the host has not set it up: in a way that it still may."""
-    lent = _flask_dropzone(app)
+    lent = _dropzone_of(app)
     app.register_blueprint(lent.blueprints["dropzone"], name="uploads_dropzone")
     app.extensions["dropzone"] = lent.extensions["dropzone"]
     app.context_processor(Dropzone.context_processor)

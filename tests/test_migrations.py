@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from core import make_app, site_of
-from sqlalchemy import text
+from sqlalchemy import Connection, inspect, text
 
 from dropzone_app import SettingError
 from dropzone_app.records import Records, migrations
@@ -199,10 +199,14 @@ def test_an_upgrade_that_fails_leaves_the_database_as_it_was(
     make(file, BEFORE)
     before = tables(file)
 
-    def fail(*args: object) -> None:
+    run = migrations._run
+
+    def fail(connection: Connection) -> None:
+        run(connection)
+        assert "uploads" in inspect(connection).get_table_names()
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(migrations, "_check_columns", fail)
+    monkeypatch.setattr(migrations, "_run", fail)
     with pytest.raises(sqlite3.OperationalError):
         Records(f"sqlite:///{file}")
     assert tables(file) == before

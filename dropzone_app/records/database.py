@@ -9,7 +9,7 @@ from operator import itemgetter
 from sqlite3 import SQLITE_FULL
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, text
+from sqlalchemy import Connection, Engine, Table, bindparam, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..errors import Rejected, from_os_error
@@ -70,6 +70,8 @@ class Database:
 
     #: Whether a start may bring the tables to the newest revision by itself.
     upgrades_itself: bool
+    #: What gives the name of each table in ``:tables`` that is there, with that of each of its columns.
+    columns_sql: str
     #: Where it lies, for one that is a file of this machine.
     file: str | None = None
 
@@ -135,6 +137,17 @@ class Database:
     def look(self) -> contextlib.AbstractContextManager[Connection]:
         """A connection that changes nothing, whoever's database it turns out to be."""
         return self.read()
+
+    def columns(self, connection: Connection, tables: Iterable[str]) -> dict[str, set[str]]:
+        """The columns of those of ``tables`` that are there, and are tables.
+
+        In one plain question: SQLAlchemy's own inspection asks for more, and puts the words together anew each time.
+        """
+        statement = text(self.columns_sql).bindparams(bindparam("tables", expanding=True))
+        found: dict[str, set[str]] = {}
+        for table, column in connection.execute(statement, {"tables": list(tables)}):
+            found.setdefault(table, set()).add(column)
+        return found
 
     def unsafe_setting(self) -> str | None:
         """A setting of its server that is off, so that a power cut takes what was committed."""

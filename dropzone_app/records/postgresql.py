@@ -57,6 +57,12 @@ class PostgreSQL(Database):
     """A database of a server. ModuleNotFoundError where psycopg is not installed."""
 
     upgrades_itself = False
+    # relkind: a table, and one in partitions. attnum: what people have named.
+    columns_sql = (
+        "SELECT relname, attname FROM pg_catalog.pg_class "
+        "JOIN pg_catalog.pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped "
+        "WHERE relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(pg_class.oid) AND relname IN :tables"
+    )
 
     def __init__(self, url: URL, *, durable: bool) -> None:
         options = _OPTIONS if durable else {**_OPTIONS, "synchronous_commit": "off"}
@@ -74,6 +80,8 @@ class PostgreSQL(Database):
             max_overflow=8,
             pool_timeout=BUSY_TIMEOUT,
             pool_pre_ping=True,
+            # We have no such columns, and to ask for the type costs each start a question.
+            use_native_hstore=False,
         )
         super().__init__(engine, durable=durable)
         _engines.add(engine)

@@ -24,6 +24,10 @@ class SQLite(Database):
     """A file, or ``:memory:``."""
 
     upgrades_itself = True
+    columns_sql = (
+        "SELECT made.name, has.name FROM sqlite_master AS made, pragma_table_info(made.name) AS has "
+        "WHERE made.type = 'table' AND made.name IN :tables"
+    )
 
     def __init__(self, url: URL, *, durable: bool) -> None:
         engine = create_engine(

@@ -20,12 +20,15 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, inspect, select
+from sqlalchemy import Connection, insert, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...config import SettingError
 from ..database import Database
 from ..tables import metadata, version
+
+#: The columns of tables, by their names.
+_Columns = Mapping[str, set[str]]
 
 #: The revision that ``tables.py`` stands for.
 HEAD = "0011"
@@ -65,17 +68,18 @@ def prepare(database: Database) -> None:
     SettingError, with what to do, for any other that is behind; SQLAlchemyError where the tables are not ours.
     """
     with database.look() as connection:
-        at = _revision(connection)
+        there = database.columns(connection, _OF_HEAD)
+        at = _revision(connection, there)
         if at == HEAD:
-            _check_columns(connection, _OF_HEAD)
+            _check_columns(there, _OF_HEAD)
             return
         if at is None:
             # Before anything is changed: they may be another program's.
             inspector = inspect(connection)
-            there = {*inspector.get_table_names(), *inspector.get_view_names()}
+            names = {*inspector.get_table_names(), *inspector.get_view_names()}
             # From before there were revisions; or with nothing of ours, what is called so is not ours either.
-            ours = _OF_HEAD | _OF_BASELINE if "files" in there else _OF_HEAD
-            _check_columns(connection, {name: of for name, of in ours.items() if name in there})
+            ours = _OF_HEAD | _OF_BASELINE if "files" in names else _OF_HEAD
+            _check_columns(there, {name: of for name, of in ours.items() if name in names})
     if not (database.upgrades_itself or _asked_for.get()):
         raise SettingError(
             f"UPLOADS_DATABASE: {database} has {f'revision {at} of the tables' if at else 'no tables'}, and {HEAD} "
@@ -87,18 +91,21 @@ def prepare(database: Database) -> None:
 def upgrade(database: Database) -> None:
     """Bring the tables to ``HEAD``, in one transaction. Of processes that try at once one does, the others wait."""
     with database.alone() as connection:
-        if not inspect(connection).has_table(version.name):
-            _begin(connection)
-        if _revision(connection) != HEAD:
+        there = database.columns(connection, _OF_HEAD)
+        if version.name not in there:
+            _begin(connection, there)
+            there = database.columns(connection, _OF_HEAD)
+        if _revision(connection, there) != HEAD:
             _run(connection)
-        _check_columns(connection, _OF_HEAD)
+            there = database.columns(connection, _OF_HEAD)
+        _check_columns(there, _OF_HEAD)
 
 
-def _revision(connection: Connection) -> str | None:
+def _revision(connection: Connection, there: _Columns) -> str | None:
     """The revision that the tables are at; None where none was ever noted."""
-    if not inspect(connection).has_table(version.name):
+    if version.name not in there:
         return None
-    at: str | None = connection.execute(select(version.c.version_num)).scalar()
+    at: str | None = connection.exec_driver_sql(f"SELECT version_num FROM {version.name}").scalar()
     if at and at > HEAD:
         raise SQLAlchemyError(
             f"a newer version made it (its tables are at {at}, here {HEAD} is known); install that"
@@ -106,9 +113,9 @@ def _revision(connection: Connection) -> str | None:
     return at
 
 
-def _begin(connection: Connection) -> None:
+def _begin(connection: Connection, there: _Columns) -> None:
     """Note the first revision: of all tables, made now, or of those that are there from before."""
-    if inspect(connection).has_table("files"):
+    if "files" in there:
         version.create(connection)
         connection.execute(insert(version).values(version_num=_BASELINE))
     else:
@@ -129,11 +136,8 @@ def _run(connection: Connection) -> None:
         command.upgrade(config, "head")
 
 
-def _check_columns(connection: Connection, tables: Mapping[str, set[str]]) -> None:
+def _check_columns(there: _Columns, tables: _Columns) -> None:
     """SQLAlchemyError where a table lacks a column: said at the start, and not in the middle of an upload."""
-    # One question for all of them: of a server in another house each costs as much.
-    found = inspect(connection).get_multi_columns(filter_names=list(tables))
-    there = {table: {column["name"] for column in columns} for (_, table), columns in found.items()}
     for table, columns in tables.items():
         lacking = columns - there.get(table, set())
         if lacking:
