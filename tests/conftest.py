@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NoReturn
 
+import once
 import pytest
 from engines.postgresql import PostgreSQL
 from engines.rgw import KEYS, RADOSGateway
@@ -96,6 +97,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.when == "call":
         item.stash[TEST_FAILED] = report.failed
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        once.share(monkeypatch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from corpus.samples import SAMPLES as SAMPLES
 from flask import Flask
 from hypothesis import settings
+from once import empty_database
 from sqlalchemy import delete, text
 from support import IN_CI
 from werkzeug.datastructures import FileStorage
@@ -32,8 +33,14 @@ BOUNDARY = "frontier"
 
 
 def database_url(folder: Path) -> str:
-    """Where the records of a test lie: on the engine that the fixture `database` has chosen, else in SQLite."""
-    return os.environ.get("TESTS_DATABASE") or f"sqlite:///{folder / 'app.sqlite'}"
+    """Where the records of a test lie, with their tables: on the engine that `database` has chosen, else in SQLite."""
+    if url := os.environ.get("TESTS_DATABASE"):
+        return url
+    file = folder / "app.sqlite"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        file.write_bytes(empty_database())
+    return f"sqlite:///{file}"
 
 
 def make_app(folder: Path, *sets: UploadSet, **config: Any) -> Flask:
