@@ -20,11 +20,12 @@ from tempfile import TemporaryDirectory
 
 from flask import Flask
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from . import create_app
 from .config import SettingError
+from .processes import own_sockets
 from .uploads import Site
 
 #: Requests that one worker serves at once; a slow client holds one of them, and nobody waits for fewer than so many.
@@ -34,6 +35,8 @@ STOP_SECONDS = 10
 #: Bytes of a body that the server reads ahead on each connection, some three times of which stand in memory.
 _READ_AHEAD = 1 << 17
 _M_ARENA_MAX = -8
+#: Files and connections that a worker may have open, where the system lets it.
+_DESCRIPTORS = 65_536
 #: Seconds of silence after which a client's machine is asked whether it is there; it is given as long for an answer.
 _ASK_AFTER = 30
 #: Seconds between two looks of a worker whether its parent still lives.
@@ -92,7 +95,7 @@ def _serve(options: argparse.Namespace) -> int:
         )
         return 1
     site.records.close()
-    _raise_descriptor_limit()
+    descriptors = _raise_descriptor_limit()
     address = f"[{options.host}]" if ":" in options.host else options.host
     print(f"Upload page  http://{address}:{options.port}/")
     print(f"Files        {site.storage}")
@@ -106,8 +109,13 @@ def _serve(options: argparse.Namespace) -> int:
         address=listen_on,
         port=options.port,
         interface=Interfaces.WSGI,
+        # Proxies and browsers speak HTTP/1 to it. While granian listens for either version, a connection on which no
+        # byte comes is never ended, and with HTTP/2 one may hold all threads.
+        http=HTTPModes.http1,
         workers=options.workers,
         blocking_threads=THREADS,
+        # Connections of a worker: by themselves some hundreds, which idle ones alone would fill.
+        backpressure=descriptors // 4,
         # One worker that the system kills (out of memory, say) does not end all the others' uploads.
         respawn_failed_workers=True,
         # Not for ever: a browser may keep its connection, and an upload its hour.
@@ -170,19 +178,14 @@ def _notice_dead_clients() -> None:
     it has the app, and lends to nobody.
     """
     while os.path.isdir("/proc/self/fd"):
-        for name in os.listdir("/proc/self/fd"):
+        for found in own_sockets():
             with suppress(OSError):
-                # No copy: closing one of a file of SQLite's would let go of its locks.
-                found = socket.socket(fileno=int(name))
-                try:
-                    if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _ASK_AFTER)
-                        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _ASK_AFTER // 3)
-                        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-                        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                        return
-                finally:
-                    found.detach()
+                if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _ASK_AFTER)
+                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _ASK_AFTER // 3)
+                    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+                    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                    return
         time.sleep(0.1)
 
 
@@ -218,11 +221,13 @@ def _free_address(host: str, port: int) -> str:
     return str(address[0])
 
 
-def _raise_descriptor_limit() -> None:
+def _raise_descriptor_limit() -> int:
     """Every part of a batch in flight is an open file; the usual soft limit of 1,024 is for another age."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
+        soft = min(hard, _DESCRIPTORS) if hard > 0 else _DESCRIPTORS
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return min(soft, _DESCRIPTORS)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 A server's ``wsgi.input`` returns when all that was asked for is there, or the client gone, and no earlier. So a client
 is asked for little at a time until it is known to be fast, and its rate is looked at after each piece. One that sends
-nothing at all is noticed only where the server lends the connection's socket (gunicorn, Werkzeug).
+nothing at all is noticed where the server lends the connection's socket (gunicorn, Werkzeug), or by ``silence``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
+
+from .silence import plain_address, watch
 
 #: Seconds over which a client's rate is averaged.
 WINDOW = 30.0
@@ -31,23 +33,43 @@ class Patience:
     """Reads of one body, which must bring ``rate`` bytes a second, averaged over :data:`WINDOW`."""
 
     def __init__(
-        self, read: Callable[[int], bytes], rate: int, connection: socket.socket | None = None
+        self,
+        read: Callable[[int], bytes],
+        rate: int,
+        connection: socket.socket | None = None,
+        address: str = "",
+        *,
+        continued: bool = False,
     ) -> None:
-        """``connection``: what ``read`` reads from, where that is known."""
-        self._read, self._rate, self._connection = read, rate, connection
+        """``connection``: what ``read`` reads from, where that is known; ``address``: the client's.
+
+        ``continued``: the client was told to go on when the first byte of its body was asked for (100 Continue).
+        """
+        self._read, self.rate, self._connection = read, rate, connection
         #: Seconds that the client may still bring nothing.
         self._credit = WINDOW
         self._piece = LEAST
+        self.address, self.continued = plain_address(address), continued
+        self.descriptor = connection.fileno() if connection else None
+        self.began = self.returned = time.monotonic()
+        self.since: float | None = None
+        self.got = self.asked = 0
+        self.answered = self.ended = False
+        if self.address:
+            watch.add(self, WINDOW)
 
     def read(self, size: int) -> bytes:
         """What ``read`` has, ``size`` bytes at most. TooSlow, and then no more is to be read."""
-        size = min(size, self._piece)
-        began = time.monotonic()
-        # What was asked for while the client was fast may take as long as it takes at the least rate.
-        data = self._in_time(size, max(self._credit, size / self._rate))
-        took = time.monotonic() - began
-        self._credit = min(self._credit - took + len(data) / self._rate, WINDOW)
-        if data and self._credit <= 0:
+        size = self.asked = min(size, self._piece)
+        began = self.since = time.monotonic()
+        try:
+            data = self._in_time(size)
+        finally:
+            self.since, self.returned = None, time.monotonic()
+        took = self.returned - began
+        self.got += len(data)
+        self._credit = min(self._credit - took + len(data) / self.rate, WINDOW)
+        if (data and self._credit <= 0) or (self.ended and len(data) < size):
             self._hang_up()
             raise TooSlow
         if took < _FAST and size == self._piece:
@@ -56,11 +78,12 @@ class Patience:
             self._piece = max(self._piece // _STEP, LEAST)
         return data
 
-    def _in_time(self, size: int, seconds: float) -> bytes:
+    def _in_time(self, size: int) -> bytes:
         if self._connection is None:
             return self._read(size)
         before = self._connection.gettimeout()
-        self._connection.settimeout(seconds)
+        # From one byte to the next.
+        self._connection.settimeout(max(self._credit, LEAST / self.rate))
         try:
             return self._read(size)
         except TimeoutError:

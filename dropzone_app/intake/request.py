@@ -60,10 +60,15 @@ class Body:
         source = stream or environ["wsgi.input"]
         self._read: Callable[[int], bytes] = source.read
         self._min_rate = min_rate
+        self._patience: Patience | None = None
         # What is in memory is there.
         if min_rate and not isinstance(source, BytesIO):
             connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
-            self._read = Patience(source.read, min_rate, connection).read
+            # What a proxy says of the client's address is not whose connection it is.
+            direct = environ.get("werkzeug.proxy_fix.orig", environ).get("REMOTE_ADDR") or ""
+            continued = "HTTP_EXPECT" in environ
+            self._patience = Patience(source.read, min_rate, connection, direct, continued=continued)
+            self._read = self._patience.read
         length = environ.get("CONTENT_LENGTH") or ""
         #: Bytes left to read; None where only the stream knows the end (chunked).
         self.left: int | None = int(length) if length.isascii() and length.isdigit() else 0
@@ -89,6 +94,11 @@ class Body:
     def begun(request: Request) -> bool:
         """Whether the body of this request is ours to read to its end."""
         return "dropzone_app.body" in request.environ
+
+    def answered(self) -> None:
+        """The answer is made: nobody waits for it any more."""
+        if self._patience:
+            self._patience.answered = True
 
     def read(self, size: int = _CHUNK) -> bytes:
         """The next bytes; b"" at the end, and when the client went away. Rejected when it is too slow: that was all."""

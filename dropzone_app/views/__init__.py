@@ -199,6 +199,8 @@ def finish_answers(app: Flask, blueprint: Blueprint, *, everywhere: bool) -> Non
 
     @app.after_request
     def finish(response: Response) -> Response:
+        if Body.begun(request):
+            Body.of(request).answered()
         return security.varied(finished(response))
 
     def finished(response: Response) -> Response:
