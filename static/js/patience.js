@@ -8,12 +8,13 @@ const LONGEST_WAIT_MS = 3_600_000;
  *
  * @param {string} header
  * @param {number} [now] milliseconds
- * @returns {number | null} milliseconds; null where it does not say
+ * @returns {number | null} milliseconds; null where it does not say, or names a time that is over: going by that, a busy
+ *   server would be asked at once, again and again
  */
 export function retryAfter(header, now = Date.now()) {
   const text = header.trim();
   const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
-  return Number.isNaN(wait) ? null : Math.min(LONGEST_WAIT_MS, Math.max(0, wait));
+  return wait > 0 ? Math.min(LONGEST_WAIT_MS, wait) : null;
 }
 
 /** Pauses that grow from one failure to the next, each a little different, so that not all come back at once. */

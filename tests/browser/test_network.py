@@ -180,8 +180,9 @@ def test_a_busy_server_is_left_alone_as_long_as_it_asks_for(
     assert second.at - first.at >= 3
 
 
+@pytest.mark.parametrize("asked", ["", "Wed, 21 Oct 2015 07:28:00 GMT"], ids=["", "past"])
 def test_a_busy_server_that_does_not_say_how_long_is_left_alone_longer_each_time(
-    proxied: Page, proxy: Proxy, files: list[Path]
+    proxied: Page, proxy: Proxy, files: list[Path], asked: str
 ) -> None:
     proxied.evaluate("""() => {
       const { backoff } = document.querySelector(".dropzone").batchUploader.line;
@@ -190,7 +191,7 @@ def test_a_busy_server_that_does_not_say_how_long_is_left_alone_longer_each_time
       backoff.random = () => 1;
       backoff.next = () => window.pauses.push(next()) && 0;
     }""")
-    proxy.answer(503, "<h1>Busy</h1>", kind="text/html", times=3)
+    proxy.answer(503, "<h1>Busy</h1>", {"Retry-After": asked}, kind="text/html", times=3)
     drop(proxied, *files)
     assert finished(proxied, 3)["stored"] == 3
     assert proxied.evaluate("window.pauses") == [1000, 2000, 4000]

@@ -33,10 +33,14 @@ async function later(milliseconds) {
 test("a wait is told in seconds or as a date, and nonsense is none", () => {
   assert.equal(retryAfter("20"), 20_000);
   assert.equal(retryAfter("Thu, 01 Jan 1970 00:01:00 GMT", 0), 60_000);
-  assert.equal(retryAfter("Thu, 01 Jan 1970 00:00:00 GMT", 5000), 0);
   assert.equal(retryAfter("soon"), null);
   assert.equal(retryAfter(""), null);
   assert.equal(retryAfter("99999999"), 3_600_000);
+});
+
+test("a wait that is over already is none: a busy server would be asked at once, again and again", () => {
+  assert.equal(retryAfter("0"), null);
+  assert.equal(retryAfter("Thu, 01 Jan 1970 00:00:00 GMT", 5000), null);
 });
 
 test("pauses grow up to a limit, and no two machines keep the same time", () => {
