@@ -73,7 +73,7 @@ export class BatchUploader extends Queue {
     });
     const summary = new Summary(root, this, list);
     const banner = new Banner(find("banner"), this);
-    const notes = new Notes(find("notes"));
+    const notes = new Notes(find("notes"), find("noted"));
     const unfinished = new Unfinished(find("unfinished"), this);
     unfinished.refresh();
     const draw = paced(() => {

@@ -1,10 +1,19 @@
 import { number, word } from "./messages.js";
 
+/** Read aloud when so long nothing was added: a folder is walked bit by bit. */
+const QUIET_MS = 1000;
+
 /** What a drop held that became no file of the list: a sentence for each kind. */
 export class Notes {
-  /** @param {HTMLElement} element a list */
-  constructor(element) {
+  /**
+   * @param {HTMLElement} element a list
+   * @param {HTMLElement} live where it is read aloud
+   */
+  constructor(element, live) {
     this.element = element;
+    this.live = live;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.quiet = undefined;
     /** @type {Map<string, string[]>} */
     this.facts = new Map();
     this.frame = 0;
@@ -38,6 +47,9 @@ export class Notes {
     });
     this.element.replaceChildren(...items);
     this.element.hidden = items.length === 0;
+    clearTimeout(this.quiet);
+    const said = items.map(({ textContent }) => textContent).join(" ");
+    this.quiet = setTimeout(() => (this.live.textContent = said), QUIET_MS);
   }
 }
 

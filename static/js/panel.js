@@ -48,10 +48,12 @@ export function buildPanel(root) {
   list.setAttribute("aria-label", word("list"));
   const notes = hidden(part("ul", "uploads-notes", "notes"));
   notes.setAttribute("role", "list");
+  const noted = part("p", "uploads-hidden", "noted");
+  noted.setAttribute("role", "status");
   const live = part("p", "uploads-hidden", "live");
   live.setAttribute("role", "status");
   live.setAttribute("aria-live", "polite");
-  root.append(unfinished, summary, notes, list, live);
+  root.append(unfinished, summary, notes, list, noted, live);
 }
 
 /**

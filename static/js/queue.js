@@ -322,6 +322,7 @@ export class Queue {
     }
     entry.lost = 0;
     this.again(entry);
+    if (this.line.reason === "disk_full") this.line.tryNow();
   }
 
   /** Lets the server take a file for another one than before. @param {Entry} entry */
@@ -470,6 +471,8 @@ export class Queue {
       // Wanted after all, it has to be asked for under the same uuid.
       if (this.counts.failed + this.untold.size === 0) this.memory.forget();
       this.meter.reset();
+      // For what comes later somebody may have made room.
+      if (this.line.reason === "disk_full") this.line.tryNow();
       this.dropzone.emit("totaluploadprogress", 100, this.tally.bytes.total, this.tally.bytes.sent);
       this.dropzone.emit("queuecomplete");
       this.view.done();

@@ -50,6 +50,7 @@ export class Summary {
     element.className = "uploads-button";
     element.hidden = true;
     element.addEventListener("click", () => {
+      this.forget();
       act();
       this.draw();
     });
@@ -62,6 +63,7 @@ export class Summary {
     this.element.hidden = counts.files === 0;
     this.element.dataset.state = counts.open > 0 ? "busy" : "done";
     if (counts.open > 0) {
+      this.forget();
       const said = soFar(counts);
       write(this.words, said);
       write(this.detail, this.pace());
@@ -144,7 +146,7 @@ export class Summary {
   async copy() {
     const lost = this.list.lost();
     const text = lost.map(({ path, name, sentence }) => `${path ? `${path}/` : ""}${name}: ${sentence}\n`).join("");
-    this.say(word((await copyText(text)) ? "copied" : "not_copied"));
+    this.tell(word((await copyText(text)) ? "copied" : "not_copied"));
   }
 
   cancel() {
@@ -182,9 +184,10 @@ export class Summary {
       progress(0);
       const { deleted, kept, sentence } = await this.queue.undo({ progress, signal: stopping.signal });
       close();
-      const said = [word("undone", { files: files(deleted) })];
+      const said = [];
+      if (deleted > 0 || kept === 0) said.push(word("undone", { files: files(deleted) }));
       if (kept > 0) said.push(word("undo_failed", { files: files(kept), why: sentence }));
-      this.say(said.join(" "));
+      this.tell(said.join(" "));
       this.buttons.clear.focus();
     });
     const no = answer("keep", "", () => {
@@ -218,6 +221,27 @@ export class Summary {
     if (performance.now() - this.spoken <= this.silence || this.live.textContent === words) return;
     this.say(words);
     this.silence = Math.min(2 * this.silence, MOST_SPEAK_MS);
+  }
+
+  /**
+   * Says what came of a button, to the eye too.
+   *
+   * @param {string} words
+   */
+  tell(words) {
+    this.say(words);
+    if (this.undoing) return;
+    const told = document.createElement("span");
+    told.textContent = words;
+    this.question.replaceChildren(told);
+    this.question.hidden = false;
+  }
+
+  /** What was told is over, for something else goes on. A question stays. */
+  forget() {
+    if (this.undoing || this.question.hidden) return;
+    this.question.replaceChildren();
+    this.question.hidden = true;
   }
 
   /** @param {string} words */

@@ -242,6 +242,18 @@ def test_a_full_disk_stops_the_queue_and_a_person_starts_it(
     assert finished(proxied, 6)["stored"] == 6
 
 
+def test_after_a_full_disk_retry_is_enough_and_so_is_another_drop(
+    proxied: Page, proxy: Proxy, files: list[Path]
+) -> None:
+    proxy.answer(507, "The server has no room left, and nothing was stored; try again later.", times=2)
+    choose(proxied, files[0])
+    assert finished(proxied, 1)["failed"] == 1
+    choose(proxied, files[1])
+    assert finished(proxied, 2)["failed"] == 2
+    row(proxied, "one.png").get_by_role("button", name="Retry").click()
+    assert finished(proxied, 2)["stored"] == 1
+
+
 # ---- too much at once
 
 
@@ -572,6 +584,19 @@ def test_undo_deletes_what_the_drop_stored_and_nothing_else(
     assert [file["filename"] for file in listed(proxied)] == ["one.png"]
     expect(proxied.locator("[data-uploads-files-list] > li")).to_have_count(1)
     expect(proxied.locator(".dz-preview").get_by_role("link", name="Open")).to_have_count(0)
+
+
+def test_what_could_not_be_undone_is_told_and_stays(proxied: Page, proxy: Proxy, files: list[Path]) -> None:
+    drop(proxied, *files[1:])
+    finished(proxied, 2)
+    proxy.answer(403, "This is not yours.", method="DELETE", path="/uploads/.+", times=2)
+    proxied.get_by_role("button", name="Undo this drop").click()
+    proxied.get_by_role("button", name="Delete", exact=True).click()
+    told = proxied.locator("[data-uploads-summary]").get_by_text("2 files could not be deleted.")
+    expect(told).to_have_text("2 files could not be deleted. This is not yours.")
+    assert counts(proxied)["stored"] == len(listed(proxied)) == 2
+    drop(proxied, files[0])
+    expect(told).to_have_count(0)
 
 
 # ---- what people are told on the way

@@ -40,6 +40,7 @@ def test_a_drop_of_nothing_but_an_empty_folder_is_told_too(upload_page: Page, tm
     (tmp_path / "nothing").mkdir()
     drop(upload_page, tmp_path / "nothing")
     expect(upload_page.locator("[data-uploads-notes]")).to_have_text('The folder "nothing" is empty.')
+    expect(upload_page.locator("[role=status]")).to_contain_text(['The folder "nothing" is empty.'])
     assert counts(upload_page)["files"] == 0
 
 
