@@ -45,7 +45,8 @@ from .together import together
 #: Bytes of a part; what has more is put in parts. A store takes 10,000 of them, of 5 MiB at least.
 PART = 16 << 20
 MAX_PARTS = 10_000
-#: Bytes of a part that is a copy of what lies in the store.
+#: Bytes that a store copies at one word: some for free, others as fast as it reads. What has more is copied in parts.
+COPIED_WHOLE = 1 << 30
 COPIED_PART = 64 << 20
 #: Parts of one file, and files of one batch, that are on their way at once.
 PARTS_AT_ONCE = 4
@@ -199,24 +200,25 @@ class S3Storage:
         return key
 
     def commit(self, staged: StagedFile, key: str) -> str:
-        if staged.size > PART:
-            self._put_parts(staged, self.name_of(key))
+        name = self.name_of(key)
+        if staged.size <= PART:
+            content = Slice(staged, 0, staged.size)
+            self._put("put_object", staged, name, Body=content, ContentMD5=content.md5(), IfNoneMatch="*")
+            return key
+        if self._mark_at(name) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        if isinstance(staged, StoredFile) and staged.size <= COPIED_WHOLE:
+            source = {"Bucket": self.bucket, "Key": staged.name}
+            self._put("copy_object", staged, name, CopySource=source, MetadataDirective="REPLACE")
         else:
-            self._put(staged, self.name_of(key))
+            self._put_parts(staged, name)
         return key
 
-    def _put(self, staged: StagedFile, name: str) -> None:
-        content = Slice(staged, 0, staged.size)
+    def _put(self, operation: str, staged: StagedFile, name: str, **how: Any) -> None:
+        """Put a file at one word."""
         self._lost.begin()
         try:
-            self.ask(
-                "put_object",
-                name,
-                Body=content,
-                ContentMD5=content.md5(),
-                Metadata={"mark": staged.mark},
-                IfNoneMatch="*",
-            )
+            self.ask(operation, name, Metadata={"mark": staged.mark}, **how)
         except FileExistsError:
             # Our own, where the answer to the first try was lost.
             if not self._lost.any or self._mark_at(name) != staged.mark:
@@ -227,8 +229,6 @@ class S3Storage:
             raise
 
     def _put_parts(self, staged: StagedFile, name: str) -> None:
-        if self._mark_at(name) is not None:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         id = self.ask("create_multipart_upload", name, Metadata={"mark": staged.mark})["UploadId"]
         there = isinstance(staged, StoredFile)
         length = max(COPIED_PART if there else PART, -(-staged.size // MAX_PARTS))
@@ -356,7 +356,8 @@ class S3Storage:
         pid = os.getpid()
         if pid not in self._clients:
             client = self._connect()
-            client.meta.events.register("needs-retry.s3.PutObject", self._lost.note)
+            for operation in ("PutObject", "CopyObject"):
+                client.meta.events.register(f"needs-retry.s3.{operation}", self._lost.note)
             client.meta.events.register("before-sign.s3.UploadPart", _sign_content_type)
             self._clients = {pid: client}
         return self._clients[pid]

@@ -14,6 +14,7 @@ from contract_storage import StorageContract, content_of, exists, put, staged_wi
 from engines.rgw import BUCKET, RADOSGateway
 
 from dropzone_app.storage import Sweepable, open_storage, s3
+from dropzone_app.storage.parts import SHORTEST
 from dropzone_app.storage.s3 import PART, S3Storage
 
 Open = Callable[..., S3Storage]
@@ -107,6 +108,72 @@ def test_a_big_file_goes_in_parts_and_comes_out_as_it_was(
         while piece := sent.read(1 << 20):
             assert found.read(1 << 20) == piece
         assert found.read() == b""
+
+
+@pytest.fixture
+def joined(storage: S3Storage) -> Iterator[Any]:
+    """A file of 17 MiB that has come in chunks, and lies in the store."""
+    content = os.urandom(PART + SHORTEST)
+    handle = storage.chunks.begin(len(content))
+    chunks = [
+        write(storage.chunks, handle, start, content[start : start + PART])
+        for start in range(0, len(content), PART)
+    ]
+    file = storage.chunks.join(handle, chunks)
+    yield file
+    file.close()
+    storage.chunks.drop(handle)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_that_lies_in_the_store_is_copied_there(
+    storage: S3Storage, rgw: RADOSGateway, joined: Any, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    asked: list[str] = []
+    for operation in ("CopyObject", "UploadPartCopy", "UploadPart", "PutObject"):
+        storage.client.meta.events.register(
+            f"before-call.s3.{operation}", lambda model, **_: asked.append(model.name)
+        )
+    if not whole:
+        monkeypatch.setattr(s3, "COPIED_WHOLE", joined.size - 1)
+    key = storage.commit(joined, storage.unused_key("film.mp4", joined.size))
+    assert asked == ["CopyObject" if whole else "UploadPartCopy"]
+    with storage.open_name(joined.name) as sent:
+        content = sent.read()
+    with pytest.raises(FileExistsError):
+        storage.commit(joined, key)
+    # It goes on when what it was copied from is gone.
+    rgw.client.delete_object(Bucket=BUCKET, Key=joined.name)
+    assert lying(rgw, storage) == {key: joined.size}
+    assert content_of(storage, key) == content
+    storage.delete(key, "of another")
+    assert storage.has(key)
+    storage.delete(key, joined.mark)
+    assert not storage.has(key)
+
+
+def test_a_copy_that_got_no_answer_may_yet_be_made_and_is_taken_back_then(
+    storage: S3Storage, rgw: RADOSGateway, joined: Any
+) -> None:
+    key = storage.unused_key("film.mp4", joined.size)
+
+    def lose(params: dict[str, Any], **_: object) -> None:
+        storage._lost.note(caught_exception=TimeoutError())
+        raise OSError(errno.EHOSTUNREACH, "no answer")
+
+    events = storage.client.meta.events
+    events.register("before-call.s3.CopyObject", lose)
+    with pytest.raises(OSError, match="no answer"):
+        storage.commit(joined, key)
+    events.unregister("before-call.s3.CopyObject", lose)
+    with pytest.raises(OSError, match="may yet be carried out"):
+        storage.delete(key, joined.mark)
+    # The store wakes up.
+    storage.commit(joined, key)
+    assert lying(rgw, storage).keys() >= {key}
+    storage._unsettled.update(dict.fromkeys(storage._unsettled, (time.monotonic(), True)))
+    storage.delete(key, joined.mark)
+    assert not storage.has(key)
 
 
 def test_keys_of_big_files_are_nobody_elses(storage: S3Storage) -> None:
