@@ -19,7 +19,7 @@ from .intake import Part, receive_part
 from .kinds import Kind, kind_of
 from .languages import ENGLISH, Phrase
 from .naming import display_path, extension_of, shown
-from .records import COMMITTING, STORED, Record, new_ids, now
+from .records import COMMITTING, STORED, Record, check_together, new_ids, now
 from .storage import StagedFile, together
 from .uploads import Site, UploadSet
 
@@ -267,12 +267,22 @@ class Batch:
         for entry, mine, got in zip(entries, wanted, reserved, strict=True):
             if isinstance(got, Rejected):
                 entry.record = None
-                entry.part.reject(got)
+                entry.part.reject(self._in_vain(got, wanted))
             elif got.id == mine.id:
                 entry.record = got
                 put.append(entry)
             else:
                 entry.record, entry.twin = None, got
+
+    def _in_vain(self, refused: Rejected, wanted: Sequence[Record]) -> Rejected:
+        """``refused``, or why to wait would not help: files that belong together and are more than any while takes."""
+        if self._set.batch == "all" and refused.code == "window_full":
+            try:
+                windows = (self._site.settings.quota_window, self._set.quota_window)
+                check_together(windows, [row.size for row in wanted])
+            except Rejected as rejected:
+                return rejected
+        return refused
 
     def _wanted(self, entry: _Entry, id: str, created: int) -> Record:
         part, filename = entry.part, entry.verdict.filename

@@ -123,6 +123,11 @@ MESSAGES: dict[str, Message] = {
     "window_too_small": Message(
         403, "the file is {size}, and you may send {limit} in {period}; choose a smaller one."
     ),
+    "window_too_small_together": Message(
+        403,
+        "the files of this batch belong together, and you may send {limit} in {period}, which is less; "
+        "choose fewer or smaller ones.",
+    ),
     # One chunk of a file: it does not count, and the file may still come.
     "chunk_fields": Message(
         400,

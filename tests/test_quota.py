@@ -128,6 +128,18 @@ def test_a_batch_that_belongs_together_is_refused_together(tmp_path: Path) -> No
     assert codes(commit(site, ("a.txt", b"x" * 60), ("b.txt", b"x" * 40))) == [None, None]
 
 
+@pytest.mark.parametrize("window", ["100 per hour", "2 files per hour"])
+def test_who_sends_together_what_no_while_takes_is_not_told_to_wait(tmp_path: Path, window: str) -> None:
+    texts = UploadSet("texts", ["txt"], batch="all", quota_window=window)
+    site = site_of(make_app(tmp_path, texts))
+    three = [(f"{n}.txt", b"x" * 40) for n in range(3)]
+    batch = commit(site, *three)
+    assert codes(batch) == ["batch_refused", "batch_refused", "window_too_small_together"]
+    assert used(site) == []
+    assert codes(commit(site, *three[:2])) == [None, None]
+    assert codes(commit(site, *three[1:])) == ["window_full", "window_full"]
+
+
 def test_it_is_told_before_bytes_leave(visit: Callable[..., Visitor]) -> None:
     visitor = visit(UPLOADS_QUOTA=100)
     visitor.store(("uuid[0]", "stored"), text_of(50))

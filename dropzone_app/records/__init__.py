@@ -5,7 +5,7 @@ Times are microseconds since 1970, UTC. Any failure of the database is :class:`s
 
 from .database import from_database_error, now
 from .migrations import upgrading
-from .quota import ALL_SETS, Quota, Room
+from .quota import ALL_SETS, Quota, Room, check_together
 from .records import BATCH_LIFETIME, Record, Records, new_id, new_ids
 from .shares import Share
 from .tables import COMMITTING, STORED, UNDOING
@@ -31,6 +31,7 @@ __all__ = [
     "Taken",
     "Token",
     "Unfinished",
+    "check_together",
     "from_database_error",
     "new_id",
     "new_ids",

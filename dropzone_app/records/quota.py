@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection, and_, delete, func, literal, select, union_all, update
@@ -75,15 +75,28 @@ class Sums:
             raise Rejected.because(
                 "window_too_small", size=Size(size), limit=window.bytes, period=span(window.seconds)
             )
-        limit: Size | Phrase | None = None
-        if window.bytes is not None and self.sent_bytes + size > window.bytes:
-            limit = window.bytes
-        elif window.files is not None and self.sent_files >= window.files:
-            limit = Phrase("1 file") if window.files == 1 else Phrase("{n} files", n=f"{window.files:,}")
+        limit = _exceeded(window, self.sent_bytes + size, self.sent_files + 1)
         if limit is not None:
             seconds = max(math.ceil((self.began + length - at) / 1_000_000), 1)
             told = {"limit": limit, "period": span(window.seconds), "wait": span(seconds, about=True)}
             raise Rejected.because("window_full", **told).for_seconds(seconds)
+
+
+def check_together(windows: Iterable[Window | None], sizes: Collection[int]) -> None:
+    """Rejected where files of these sizes can never begin in one window, however long somebody waits."""
+    for window in windows:
+        limit = window and _exceeded(window, sum(sizes), len(sizes))
+        if window and limit is not None:
+            raise Rejected.because("window_too_small_together", limit=limit, period=span(window.seconds))
+
+
+def _exceeded(window: Window, size: int, files: int) -> Size | Phrase | None:
+    """Which of its limits so much is over, None where it is over none."""
+    if window.bytes is not None and size > window.bytes:
+        return window.bytes
+    if window.files is not None and files > window.files:
+        return Phrase("1 file") if window.files == 1 else Phrase("{n} files", n=f"{window.files:,}")
+    return None
 
 
 class Room:

@@ -183,6 +183,7 @@ export default {
     "quota_files_of_set": "不能再添加文件：连同仍在上传的，您在“{name}”中最多可有 {limit} 个。请删除一些后再发送。",
     "window_full": "您在 {period}内可发送 {limit}，加上此文件就超出了；请在 {wait}后再发送。",
     "window_too_small": "文件大小为 {size}，而您在 {period}内可发送 {limit}；请选择较小的文件。",
+    "window_too_small_together": "这批文件必须一起保存，而您在 {period}内可发送 {limit}，不足以容纳它们；请选择更少或更小的文件。",
     "duplicate": "同一个文件已经在此，名为“{filename}”；无需再次发送。",
     "chunk_fields": "此分块的字段互相矛盾：“{field}”应为 {expected}；请重新加载页面后再次发送。",
     "chunk_length": "此分块收到 {received}，但应有 {declared}；请重新发送。",
