@@ -39,6 +39,11 @@ CHROMIUM_FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 
+#: Tests that take a hundred times as long as others.
+LONG = re.compile(
+    r"engines/test_(chunks_kill|deploy|direct_page|nodes|slow|start|tus_clients)|test_(chunk|tus)_states.py::test_a_file_is"
+)
+
 TEST_FAILED = pytest.StashKey[bool]()
 #: Cases by the names of tests and by the paths of their files, also of those that this run leaves out.
 CASES = pytest.StashKey[Counter[str]]()
@@ -55,12 +60,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if folder in FOLDER_MARKERS:
             for item in its:
                 item.add_marker(folder)
+    if hasattr(config, "workerinput"):
+        longest_first(items)
 
 
 def server_of(nodeid: str) -> str | None:
     """The real server that a test uses and others too: they run in one process, which starts it once."""
     file = nodeid.partition("::")[0]
-    if re.search(r"engines/test_(s3|nodes|direct)|test_example_profile_image", file):
+    if re.search(r"engines/test_(nodes|direct)", file):
+        return "rgw of nodes"
+    if re.search(r"engines/test_s3|test_example_profile_image", file):
         return "rgw"
     if "PostgreSQL" in nodeid or "engines/test_postgresql" in file:
         # The tests on it are too many for one process: each starts its own for the files it is given.
@@ -73,6 +82,19 @@ def server_of(nodeid: str) -> str | None:
     return None
 
 
+def scope_of(nodeid: str) -> str:
+    """What runs in one process: all tests of a real server, else the test alone."""
+    return server_of(nodeid) or nodeid
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """What takes long begins early, so that no process ends with it while the others have nothing left."""
+    seconds: Counter[str] = Counter()
+    for item in items:
+        seconds[scope_of(item.nodeid)] += 10 if LONG.search(item.nodeid) else 1
+    items.sort(key=lambda item: -seconds[scope_of(item.nodeid)])
+
+
 @pytest.fixture
 def cases(pytestconfig: pytest.Config) -> Counter[str]:
     """How many cases each test has, and each file, of all that were collected."""
@@ -82,8 +104,13 @@ def cases(pytestconfig: pytest.Config) -> Counter[str]:
 class _ByServer(LoadGroupScheduling):
     """pytest-xdist's own groups do nothing beside pytest 9.2."""
 
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        # By how long they take, as `pytest_collection_modifyitems` has them, and not by how many they are.
+        config.option.loadscopereorder = False
+
     def _split_scope(self, nodeid: str) -> str:
-        return server_of(nodeid) or nodeid
+        return scope_of(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 from werkzeug.routing.rules import Rule
 
@@ -23,11 +24,12 @@ class _Compiled(dict[Any, Any]):
 
 
 def share(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all apps of this process share compiled statements, and what Werkzeug compiles for each route."""
+    """Let all apps of this process share compiled statements, routes, and what botocore reads of S3."""
     compiled = _Compiled()
     for module in (sqlite, postgresql):
         monkeypatch.setattr(module, "create_engine", _with_cache(module.create_engine, compiled))
     monkeypatch.setattr(Rule, "_compile_builder", _builders(Rule._compile_builder))
+    monkeypatch.setattr(botocore.session, "create_loader", _load_once(botocore.session.create_loader))
 
 
 def _with_cache(create_engine: Callable[..., Any], compiled: _Compiled) -> Callable[..., Any]:
@@ -50,6 +52,18 @@ def _builders(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
         return made[key]
 
     return builder
+
+
+def _load_once(create_loader: Callable[..., Any]) -> Callable[..., Any]:
+    read: dict[Any, Any] = {}
+
+    def create(*paths: Any) -> Any:
+        loader = create_loader(*paths)
+        # For each client it takes megabytes of JSON apart.
+        loader._cache = read
+        return loader
+
+    return create
 
 
 @cache
