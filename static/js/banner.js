@@ -1,5 +1,6 @@
 import { duration } from "./format.js";
 import { files, waiting, word } from "./messages.js";
+import { firstAction } from "./panel.js";
 
 /** @typedef {import("./queue.js").Queue} Queue */
 
@@ -27,6 +28,13 @@ export class Banner {
   }
 
   draw() {
+    const focused = this.element.contains(document.activeElement);
+    const shown = this.shown;
+    this.write();
+    if (focused && this.shown !== shown) this.refocus();
+  }
+
+  write() {
     const { line, counts, requests } = this.queue;
     const reason = line.paused ? "paused" : line.reason;
     const shown = reason !== "" && counts.open > 0;
@@ -34,6 +42,7 @@ export class Banner {
     this.element.dataset.reason = reason;
     if (!shown) {
       this.shown = "";
+      this.place.replaceChildren();
       clearInterval(this.clock);
       this.clock = undefined;
       return;
@@ -50,6 +59,13 @@ export class Banner {
     const { until } = this.queue.line;
     if (until === null) return word("asking");
     return word("going_on", { time: duration(Math.max(1, Math.ceil((until - Date.now()) / 1000))) });
+  }
+
+  /** The button that had the focus is gone: the one in its place takes it, else the first of those for the whole drop. */
+  refocus() {
+    const summary = /** @type {HTMLElement} */ (this.element.parentElement);
+    const action = /** @type {HTMLElement | null} */ (this.place.firstElementChild);
+    (action ?? firstAction(summary))?.focus();
   }
 
   /** @param {string} reason */

@@ -1,5 +1,6 @@
 import { Folder, FolderRow } from "./folder.js";
 import { paced } from "./pace.js";
+import { firstAction } from "./panel.js";
 import { Previews } from "./preview.js";
 import { focusable, Row } from "./row.js";
 import { Windowed } from "./windowed.js";
@@ -142,6 +143,8 @@ export class List {
   sift() {
     cancelAnimationFrame(this.sifting);
     this.sifting = 0;
+    const place = this.windowed.focused();
+    const focused = this.passed[place];
     this.passed = [];
     for (const folder of this.folders.values()) {
       const headed = this.filter === "all" && folder.name !== "";
@@ -150,6 +153,7 @@ export class List {
       for (const entry of folder.entries.keys()) if (FILTERS[this.filter](entry)) this.passed.push(entry);
     }
     this.windowed.show(this.passed);
+    if (focused && !this.passed.includes(focused)) this.refocus(place);
   }
 
   /** @param {Entry} entry */
@@ -160,12 +164,8 @@ export class List {
     folder.remove(entry);
     if (folder.entries.size === 0) this.folders.delete(folder.name);
     else this.drawSoon(folder);
-    const place = this.windowed.focused();
-    const focused = this.passed[place];
-    if (focused === entry) {
-      this.sift();
-      this.refocus(place);
-    } else this.siftSoon();
+    if (this.passed[this.windowed.focused()] === entry) this.sift();
+    else this.siftSoon();
     this.element.hidden = this.entries.size === 0;
   }
 
@@ -175,8 +175,13 @@ export class List {
    * @param {number} place
    */
   refocus(place) {
-    const next = this.passed[Math.min(place, this.passed.length - 1)];
-    if (next) focusable(/** @type {HTMLElement} */ (this.windowed.rowOf(next))).focus();
-    else this.element.parentElement?.querySelector("button")?.focus();
+    const index = Math.min(place, this.passed.length - 1);
+    if (index >= 0) {
+      this.windowed.draw(index);
+      focusable(/** @type {HTMLElement} */ (this.windowed.rowOf(this.passed[index]))).focus();
+      return;
+    }
+    const root = /** @type {HTMLElement} */ (this.element.parentElement);
+    (this.entries.size > 0 ? firstAction(root) : root.querySelector("button"))?.focus();
   }
 }

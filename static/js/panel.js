@@ -80,6 +80,17 @@ export function buildPrompt(element) {
 }
 
 /**
+ * What takes the focus where the button that had it is gone: the first of those for the whole drop, and none that does
+ * harm to somebody who goes on pressing.
+ *
+ * @param {HTMLElement} root
+ * @returns {HTMLElement | null}
+ */
+export function firstAction(root) {
+  return root.querySelector("[data-uploads-actions] button:not([hidden], [data-uploads-harms])");
+}
+
+/**
  * @param {string} tag
  * @param {string} className
  * @param {string} [name]

@@ -1,5 +1,6 @@
 import { duration, humanSize } from "./format.js";
 import { files, number, outcome, soFar, word } from "./messages.js";
+import { firstAction } from "./panel.js";
 
 /** @typedef {import("./queue.js").Queue} Queue */
 
@@ -41,6 +42,7 @@ export class Summary {
       undo: this.add(() => this.ask()),
       clear: this.add(() => this.clear()),
     };
+    for (const button of [this.buttons.cancel, this.buttons.undo]) button.dataset.uploadsHarms = "";
   }
 
   /** @param {() => void} act */
@@ -114,10 +116,7 @@ export class Summary {
     set(copy, !busy && lost > 0, word("copy", { n: number(lost) }));
     set(undo, !busy && counts.stored > 0 && !!options.uploadsUrl && !this.undoing, word("undo"));
     set(clear, !busy && !this.undoing, word("clear"));
-    // Where the one with the focus has gone, one that is there takes it; not Undo, which nobody should meet by chance.
-    if (focused?.hidden) {
-      [pause, retry, refused, stored, copy, clear].find((button) => !button.hidden)?.focus();
-    }
+    if (focused?.hidden) firstAction(this.element)?.focus();
   }
 
   /**

@@ -148,9 +148,22 @@ def test_one_file_can_be_retried_by_keyboard_and_keeps_the_focus(
     expect(row(proxied, "two.txt")).to_have_attribute("data-state", "stored")
     assert counts(proxied)["failed"] == 2
     assert proxied.evaluate("document.activeElement.closest('.dz-preview') !== null"), "the focus was lost"
-    # Of the buttons for all, each that had the focus goes.
-    proxied.get_by_role("button", name="Retry 2 that can succeed").press("Enter")
+    # Of what is shown alone, one that is tried again is no more.
+    proxied.get_by_role("button", name="Show 2 not stored").click()
+    row(proxied, "one.png").get_by_role("button", name="Retry").press("Enter")
+    expect(row(proxied, "three.txt")).to_be_focused()
+    row(proxied, "three.txt").get_by_role("button", name="Retry").press("Enter")
     assert finished(proxied, 3)["stored"] == 3
+    assert proxied.evaluate("document.activeElement !== document.body"), "the focus was lost"
+
+
+def test_the_focus_stays_among_the_buttons_for_all(proxied: Page, proxy: Proxy, files: list[Path]) -> None:
+    proxy.answer(500, "Something went wrong.")
+    drop(proxied, *files[1:])
+    finished(proxied, 2)
+    # Each that had the focus goes.
+    proxied.get_by_role("button", name="Retry 2 that can succeed").press("Enter")
+    assert finished(proxied, 2)["stored"] == 2
     expect(proxied.get_by_role("button", name="Clear")).to_be_focused()
 
 
@@ -218,8 +231,9 @@ def test_no_byte_leaves_before_the_question_was_answered(
 def test_who_does_not_want_to_wait_tries_now(proxied: Page, proxy: Proxy, files: list[Path]) -> None:
     proxy.answer(503, "Later.", {"Retry-After": "300"})
     drop(proxied, *files)
-    banner(proxied).get_by_role("button", name="Try now").click()
+    banner(proxied).get_by_role("button", name="Try now").press("Enter")
     assert finished(proxied, 3)["stored"] == 3
+    expect(proxied.get_by_role("button", name="Clear")).to_be_focused()
 
 
 def test_a_full_disk_stops_the_queue_and_a_person_starts_it(
