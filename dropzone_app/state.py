@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .checks import check_announced
@@ -81,13 +81,20 @@ def states(site: Site, owner: str, uuids: Sequence[str]) -> dict[str, State]:
     return found
 
 
-def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Announced]) -> dict[str, State]:
+def announce(
+    site: Site,
+    upload_set: UploadSet,
+    owner: str,
+    files: Sequence[Announced],
+    may_know: Callable[[State], bool],
+) -> dict[str, State]:
     """What would become of ``files`` of one drop, by uuid: refused by name, size or count, or there already.
 
-    What only the bytes can tell is told when they come.
+    What only the bytes can tell is told when they come; nothing of what is there and who asks may not know of.
     """
     rules = site.rules[upload_set.name]
-    known = states(site, owner, [file.uuid for file in files])
+    there = states(site, owner, [file.uuid for file in files])
+    known = {uuid: state for uuid, state in there.items() if may_know(state)}
     same: dict[str, Record] = {}
     if upload_set.duplicates != "keep":
         digests = [file.sha256 for file in files if file.sha256]
@@ -100,7 +107,7 @@ def announce(site: Site, upload_set: UploadSet, owner: str, files: Sequence[Anno
             return _repeated(file, known[file.uuid])
         check_announced(rules, display_name(file.filename), file.size)
         twin = same.get(file.sha256 or "")
-        if twin is None:
+        if twin is None or not may_know(of_record(twin)):
             return NEW
         if upload_set.duplicates == "refuse":
             raise Rejected.because("duplicate", filename=shown(twin.filename))

@@ -237,6 +237,27 @@ def test_who_is_signed_out_learns_nothing_of_what_is_there(host: Host, route: tu
     assert theirs.status_code == 401
 
 
+def test_a_question_before_sending_tells_nothing_of_what_may_not_be_read(host: Host) -> None:
+    ada = host.visitor("ada")
+    things = Things(ada)
+    about = {"files": [{"uuid": uuid, "filename": "a.png", "size": len(PNG)} for uuid in ("stored", "begun")]}
+    host.says = lambda action, _, record: action == "upload" and record is None
+    asked = ada.client.post("/upload/check", json=about).get_json()["uploads"]
+    assert asked["stored"] == {"state": "new"}
+    host.says = lambda *_: None
+    asked = ada.client.post("/upload/check", json=about).get_json()["uploads"]
+    assert (asked["stored"]["file"]["id"], asked["begun"]["state"]) == (things.file["id"], "receiving")
+
+
+def test_who_may_not_delete_a_file_does_not_cancel_its_upload_either(host: Host) -> None:
+    ada = host.visitor("ada")
+    things = Things(ada)
+    host.says = lambda action, *_: False if action == "delete" else None
+    assert_refused(ada.client.delete("/uploads/stored"), 404, UNKNOWN_UPLOAD)
+    again = ada.upload(("uuid", "stored"), ("file", "a.png", PNG))
+    assert (again.status_code, again.get_json()["files"][0]["id"]) == (201, things.file["id"])
+
+
 def test_another_owners_chunk_begins_a_file_of_its_own(host: Host) -> None:
     ada, ben = host.visitor("ada"), host.visitor("ben")
     Things(ada)

@@ -187,6 +187,15 @@ def test_a_token_of_one_set_is_good_for_that_one(tmp_path: Path) -> None:
         assert_refused(script.upload(("file", "b.png", PNG)), 403)
         assert script.upload(("file", "b.txt", b"x"), path="/upload/texts").status_code == 201
         assert len(ada.files()) == 3
+        about = {"files": [{"uuid": photo["uuid"], "filename": "a.png", "size": len(PNG)}]}
+        asked = script.client.post("/upload/texts/check", json=about).get_json()["uploads"]
+        assert photo["id"] not in str(asked)
+        form = {"Accept": "text/html", "X-CSRFToken": ada.token()}
+        page = ada.post(encode(("file", "c.png", PNG)), headers=form).headers["Location"]
+        assert ada.get(page).status_code == 200
+        assert script.get(page).status_code == 404
+        page = ada.post(encode(("file", "c.txt", b"c")), "/upload/texts", form)
+        assert script.get(page.headers["Location"]).status_code == 200
 
 
 def test_a_hosts_own_bearer_tokens_and_views_stay_its_own(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ..languages import capital, languages, told
 from ..storage import ChunkStorage
 from ..uploads import UploadSet
 from . import files, journal
-from .base import may, owner, page, render, site
+from .base import may, owner, page, render, site, token
 
 #: Refusals that the browser can make by itself, with the server's words.
 _BROWSER_MESSAGES = ("extension", "no_extension", "empty_name", "too_large", "drop_full")
@@ -34,8 +34,8 @@ def index() -> str:
 
 def batch(id: str) -> str:
     """What became of a batch: where the plain form lands."""
-    report = site().records.batch(id, owner())
-    if report is None:
+    report, bearer = site().records.batch(id, owner()), token()
+    if report is None or (bearer and bearer.set and bearer.set != report.get("set")):
         raise Rejected.because("unknown_batch")
     parts = []
     language = security.language()

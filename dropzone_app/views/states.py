@@ -36,7 +36,7 @@ MAX_QUESTION = Size(8_000_000)
 def check(name: str | None = None) -> Response:
     """What would become of the files that the body announces, before a byte of them is sent."""
     announced = _announced(read_question(Body.of(request)))
-    return _told(announce(site(), site().upload_set(name), owner(), announced))
+    return _told(announce(site(), site().upload_set(name), owner(), announced, _mine))
 
 
 def unfinished() -> Response:
@@ -75,10 +75,14 @@ def cancel(uuid: str) -> Response:
     me = owner()
     check_upload_uuid(uuid)
     begun = site().records.unfinished.find(me, uuid)
-    upload = None
-    if begun is None or may_upload(site().sets.get(begun.set)):
-        upload = ChunkedUploads.cancel(site(), me, uuid)
     record = site().records.of_uuids(me, [uuid]).get(uuid)
+    upload = None
+    if (begun is None or may_upload(site().sets.get(begun.set))) and (
+        record is None or may("delete", record)
+    ):
+        upload = ChunkedUploads.cancel(site(), me, uuid)
+        # It may have come between.
+        record = site().records.of_uuids(me, [uuid]).get(uuid)
     if record is not None and record.state != STORED:
         raise Rejected.because("uuid_busy")
     deleted = record is not None and may("delete", record) and delete(record)

@@ -146,7 +146,8 @@ def _plain_form_answer(batch: Batch) -> BaseResponse:
         for verdict in batch.verdicts
     ]
     try:
-        id = site().records.add_batch(owner(), {"parts": parts, "request": security.request_id()})
+        told_of = {"set": batch.upload_set.name, "parts": parts, "request": security.request_id()}
+        id = site().records.add_batch(owner(), told_of)
     except SQLAlchemyError:
         # The files are stored all the same, and no answer may say otherwise.
         current_app.logger.exception("the report of a batch could not be kept")
