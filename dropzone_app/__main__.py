@@ -32,8 +32,8 @@ from .uploads import Site
 THREADS = 64
 #: Seconds that a worker which is stopped may take to finish the requests it has.
 STOP_SECONDS = 10
-#: Bytes of a body that the server reads ahead on each connection, some three times of which stand in memory.
-_READ_AHEAD = 1 << 17
+#: Bytes of a body that the server reads ahead on each connection, some five times of which stand in memory.
+_READ_AHEAD = 48 << 10
 _M_ARENA_MAX = -8
 #: Files and connections that a worker may have open, where the system lets it.
 _DESCRIPTORS = 65_536

@@ -1,6 +1,7 @@
 """The local storage, by the contract of every storage and by what only a folder can show."""
 
 import configparser
+import ctypes
 import errno
 import importlib
 import os
@@ -253,6 +254,69 @@ def test_a_failing_sync_is_told(storage: LocalStorage, monkeypatch: pytest.Monke
         patch.setattr(os, "fsync", failing(errno.EIO))
         with pytest.raises(OSError, match="Input/output"):
             storage.sync([(ours, "a.bin")])
+    ours.close()
+
+
+Call = tuple[str, int, int]
+
+
+@pytest.fixture
+def to_disk(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """What the kernel was asked to do with pieces of 64 KiB, and with which bytes."""
+    calls: list[Call] = []
+    real, forget = staged._sync_file_range, os.posix_fadvise
+
+    def sync_file_range(fd: int, offset: int, length: int, flags: int) -> int:
+        calls.append(("wait" if flags == staged._WRITE_AND_WAIT else "begin", offset, offset + length))
+        return int(real(fd, offset, length, flags))
+
+    def posix_fadvise(fd: int, offset: int, length: int, advice: int) -> None:
+        calls.append(("forget", offset, offset + length))
+        forget(fd, offset, length, advice)
+
+    monkeypatch.setattr(staged, "_sync_file_range", sync_file_range)
+    monkeypatch.setattr(os, "posix_fadvise", posix_fadvise)
+    monkeypatch.setattr(staged, "_WRITEBACK", 65_536)
+    return calls
+
+
+def test_a_big_file_is_written_out_as_it_comes_and_let_go_of(
+    storage: LocalStorage, to_disk: list[Call]
+) -> None:
+    pieces = [os.urandom(65_536) for _ in range(4)]
+    ours = staged_with(storage, *pieces)
+    ends = range(65_536, 5 * 65_536, 65_536)
+    expected = [("begin", 0, ends[0])]
+    for end in ends[:3]:
+        before = end - 65_536
+        expected += [("begin", end, end + 65_536), ("wait", before, end), ("forget", before, end)]
+    assert to_disk == expected
+    with ours.open() as file:
+        assert file.read() == b"".join(pieces)
+    ours.close()
+
+
+def test_nobody_waits_for_the_disk_where_that_is_not_wanted(tmp_path: Path, to_disk: list[Call]) -> None:
+    made = LocalStorage(tmp_path / "uploads", durable=False)
+    staged_with(made, *[bytes(65_536)] * 4).close()
+    staged_with(made, bytes(65_535)).close()
+    assert [kind for kind, *_ in to_disk] == ["begin"] * 4
+
+
+def test_a_disk_that_fails_on_the_way_is_told_at_once(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, to_disk: list[Call]
+) -> None:
+    """Linux tells it once for each open file: no fsync of it would say so again."""
+
+    def fail(fd: int, offset: int, length: int, flags: int) -> int:
+        ctypes.set_errno(errno.EIO)
+        return -1 if flags == staged._WRITE_AND_WAIT else 0
+
+    ours = staged_with(storage, bytes(65_536))
+    monkeypatch.setattr(staged, "_sync_file_range", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        ours.write(bytes(65_536))
+    assert not to_disk[1:]
     ours.close()
 
 

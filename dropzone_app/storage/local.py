@@ -95,8 +95,9 @@ class LocalStorage:
                 mode=0o666,
                 named=self._staging,
                 min_free=self._min_free,
+                durable=self.durable,
             )
-        return StagedFile(self._staging, digest=self._digest, min_free=self._min_free)
+        return StagedFile(self._staging, digest=self._digest, min_free=self._min_free, durable=self.durable)
 
     def unused_key(self, key: str, size: int) -> str:
         return key
