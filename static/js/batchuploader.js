@@ -44,7 +44,7 @@ export class BatchUploader extends Queue {
     Object.assign(zone, { batchUploader: this });
 
     const page = /** @type {HTMLElement | null} */ (root.closest("[data-uploads-page]"));
-    watchDragging(page ?? root, page ? window : root, (event) => this.dropzone.drop(event));
+    watchDragging(page ?? root, page ? window : root, this.dropzone);
     offerFolders(root, this);
     offerCamera(root, this, options.extensions);
     takePasted(root, this);

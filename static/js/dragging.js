@@ -5,18 +5,18 @@ function carriesFiles(event) {
 
 /**
  * Marks `root` with `data-uploads-dragging` while files are dragged over the window, and hands what is
- * dropped on `target` to `drop`. A drag without files changes nothing.
+ * dropped on `target` to `dropzone`, unless a script has disabled it. A drag without files changes nothing.
  *
  * @param {HTMLElement} root
  * @param {EventTarget} target
- * @param {(event: DragEvent) => void} drop
+ * @param {{disabled?: boolean, drop: (event: DragEvent) => void}} dropzone
  */
-export function watchDragging(root, target, drop) {
+export function watchDragging(root, target, dropzone) {
   // Entering a child comes before leaving its parent, so a plain flag would flicker.
   let depth = 0;
   const set = (/** @type {number} */ value) => {
     depth = Math.max(0, value);
-    root.toggleAttribute("data-uploads-dragging", depth > 0);
+    root.toggleAttribute("data-uploads-dragging", depth > 0 && !dropzone.disabled);
   };
   window.addEventListener("dragenter", (event) => carriesFiles(event) && set(depth + 1), { capture: true });
   // What leaves the window may no longer tell what it carries.
@@ -33,7 +33,7 @@ export function watchDragging(root, target, drop) {
       act(event);
     });
   take("dragover", ({ dataTransfer }) => {
-    if (dataTransfer) dataTransfer.dropEffect = "copy";
+    if (dataTransfer) dataTransfer.dropEffect = dropzone.disabled ? "none" : "copy";
   });
-  take("drop", drop);
+  take("drop", (event) => dropzone.disabled || dropzone.drop(event));
 }

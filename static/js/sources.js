@@ -1,8 +1,8 @@
 /**
  * Where files come from besides a drop and Dropzone's own input: a folder, the camera, the clipboard.
  *
- * @typedef {{addFiles: (files: Iterable<File>) => void}} Taker
- * @typedef {Taker & {told: (fact: string, path: string) => void, dropzone: any}} FolderTaker
+ * @typedef {{addFiles: (files: Iterable<File>) => void, dropzone: any}} Taker whose Dropzone a script may disable
+ * @typedef {Taker & {told: (fact: string, path: string) => void}} FolderTaker
  */
 
 const PICTURE = /^(jpe?g|png|heic|heif|webp)$/;
@@ -18,7 +18,7 @@ export function offerFolders(root, taker) {
   if (!("webkitdirectory" in HTMLInputElement.prototype)) return;
   const addFiles = (/** @type {Iterable<File>} */ files) =>
     taker.addFiles([...files].filter((file) => !leftOut(file, taker)));
-  offer(root, root.querySelector("[data-uploads-folder]"), { addFiles }, (input) => (input.webkitdirectory = true));
+  offer(root, root.querySelector("[data-uploads-folder]"), { addFiles, dropzone: taker.dropzone }, (input) => (input.webkitdirectory = true));
 }
 
 /**
@@ -66,7 +66,7 @@ function offer(root, button, taker, prepare) {
   button.addEventListener("click", (event) => {
     // The button lies in the area that opens the chooser of files.
     event.stopPropagation();
-    input.click();
+    if (!taker.dropzone.disabled) input.click();
   });
   input.addEventListener("change", () => {
     taker.addFiles(input.files ?? []);
@@ -91,7 +91,8 @@ export function takePasted(root, taker) {
     const target = /** @type {HTMLElement} */ (event.target);
     const zone = zones.find(({ root }) => root.contains(target)) ?? (zones.length === 1 ? zones[0] : null);
     // Words may come with a picture of themselves; where one can write, they are what is meant.
-    if (!zone || !files || files.length === 0 || event.defaultPrevented || writable(target)) return;
+    if (!zone || zone.taker.dropzone.disabled) return;
+    if (!files || files.length === 0 || event.defaultPrevented || writable(target)) return;
     event.preventDefault();
     zone.taker.addFiles(files);
   });

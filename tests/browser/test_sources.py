@@ -44,6 +44,19 @@ def test_a_drop_of_nothing_but_an_empty_folder_is_told_too(upload_page: Page, tm
     assert counts(upload_page)["files"] == 0
 
 
+def test_a_zone_that_a_script_has_disabled_takes_nothing_until_it_is_enabled(
+    upload_page: Page, tmp_path: Path
+) -> None:
+    [file] = write(tmp_path, {"a.txt": b"a\n"})
+    upload_page.evaluate("document.querySelector('.dropzone').dropzone.disable()")
+    drop(upload_page, file)
+    assert upload_page.evaluate(PASTE, ["b.txt", None]) is False
+    assert counts(upload_page)["files"] == 0
+    upload_page.evaluate("document.querySelector('.dropzone').dropzone.enable()")
+    drop(upload_page, file)
+    assert finished(upload_page, 1)["stored"] == 1
+
+
 def test_entries_that_cannot_be_read_are_told_and_the_others_stored(upload_page: Page) -> None:
     # Root reads everything, so the entries are made here as the browser makes them.
     upload_page.evaluate("""() => {
