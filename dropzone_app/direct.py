@@ -6,6 +6,7 @@ another way. Whatever a client says of them, what counts is what the store has.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -120,6 +121,10 @@ class DirectUploads(UnfinishedFiles):
         except FileNotFoundError:
             self._forget(upload)
             raise Rejected.because("upload_gone") from None
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            raise Rejected.because("uuid_busy") from None
 
     def _read(self, part: Part, joined: JoinedFile, chunks: Sequence[Held]) -> None:
         if joined.wants_all or part.wants_all:

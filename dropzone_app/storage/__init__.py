@@ -191,7 +191,9 @@ class Direct(Protocol):
         """Where a client puts each of these parts, and nothing else, for ``expires`` seconds."""
 
     def join(self, handle: str, size: int) -> JoinedFile:
-        """The whole file, to be committed; no client changes it any more. Damaged where parts are missing."""
+        """The whole file, to be committed; no client changes it any more. Damaged where parts are missing, OSError
+        (ESTALE) where one is put anew at the same time.
+        """
 
     @property
     def origin(self) -> str:

@@ -66,7 +66,7 @@ _LONGEST_READ = 16 << 20
 _OPTIONS = ("endpoint_url", "region", "addressing", "presigned", "timeout")
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
 _ABSENT = {"404", "NoSuchKey", "NoSuchUpload", "NoSuchCORSConfiguration"}
-_ERRNO = {"QuotaExceeded": errno.EDQUOT, "InvalidRange": errno.ERANGE}
+_ERRNO = {"QuotaExceeded": errno.EDQUOT, "InvalidRange": errno.ERANGE, "InvalidPart": errno.ESTALE}
 
 
 def open_url(

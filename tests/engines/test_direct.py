@@ -19,6 +19,7 @@ import pytest
 from engines.rgw import BUCKET, KEYS, RADOSGateway
 from engines.wire import Visitor as WireVisitor
 from flask import Flask
+from proxy import Proxy
 from support import LiveServer
 from webclient import EXE, Visitor, assert_refused, visiting
 from werkzeug.test import TestResponse
@@ -352,6 +353,57 @@ def test_two_that_complete_at_once_store_one_file(person: Person) -> None:
     assert [answer.status_code for answer in answers] == [201] * 4, [answer.text for answer in answers]
     assert len({answer.get_json()["files"][0]["id"] for answer in answers}) == 1
     assert list(person.lying().values()) == [SIZE]
+
+
+def test_a_part_that_is_put_anew_while_the_file_is_completed_counts_as_the_store_has_it(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = person.begin()["parts"]
+    for part in parts:
+        assert put(part["url"], CONTENT[part["start"] : part["end"]]) == (200, "")
+    storage = person.app.extensions["uploads"].storage
+    ask, other = storage.ask, bytes(SHORTEST)
+
+    def late(operation: str, name: str, **more: Any) -> Any:
+        if operation == "complete_multipart_upload":
+            monkeypatch.undo()
+            assert put(parts[0]["url"], other) == (200, "")
+        return ask(operation, name, **more)
+
+    monkeypatch.setattr(storage, "ask", late)
+    busy = person.complete()
+    assert_refused(busy, 409)
+    assert busy.headers["Upload-Error"] == "uuid_busy"
+    (file,) = person.complete().get_json()["files"]
+    assert file["sha256"] == hashlib.sha256(other + CONTENT[SHORTEST:]).hexdigest()
+    assert person.get(file["url"]).data == other + CONTENT[SHORTEST:]
+    assert person.lying() == {file["key"]: SIZE}
+
+
+def test_a_store_that_is_away_at_any_step_is_told_and_the_file_goes_on_when_it_is_back(
+    rgw: RADOSGateway, visit: Callable[..., Person]
+) -> None:
+    with Proxy(rgw.endpoint) as store:
+        person = visit(UPLOADS_STORAGE=rgw.empty().replace(rgw.endpoint, store.url))
+        person.send()
+        first = person.begin(uuid="u2")["parts"][0]
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
+            store.cut(method=method, path=".*", times=float("inf"))
+        for answer in (
+            person.complete(),
+            person.sign(uuid="u2"),
+            person.sign(uuid="u3"),
+            person.get("/uploads/u1"),
+        ):
+            assert_refused(answer, 503)
+        told = person.get("/uploads").get_json()["uploads"]
+        assert {uuid: one["state"] for uuid, one in told.items()} == {"u1": "receiving", "u2": "receiving"}
+        store.clear()
+        assert person.complete().status_code == 201
+        assert put(first["url"], CONTENT[:SHORTEST]) == (200, "")
+        assert person.begin(uuid="u2")["ranges"] == [[0, SHORTEST]]
+        assert person.delete("/uploads/u2").status_code == 204
+    assert (list(person.lying().values()), person.unfinished()) == ([SIZE], [])
 
 
 def test_a_file_goes_one_way_only(person: Person) -> None:
