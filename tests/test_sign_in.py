@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from core import post
 from flask import Flask
-from webclient import PNG, CountingInput, Visitor, encode, visiting
+from test_patience import SLOW, Trickle
+from webclient import PNG, CountingInput, Visitor, assert_refused, encode, visiting
 from werkzeug.test import TestResponse
 
 from dropzone_app import SettingError, Uploads, access
@@ -196,3 +198,9 @@ def test_a_host_signs_people_in_itself() -> None:
     app.config.update(SECRET_KEY="x", UPLOADS_ACCESS_CODE=CODE)
     with pytest.raises(SettingError, match="owner="):
         Uploads(app)
+
+
+def test_who_sends_the_code_too_slowly_is_let_go(stranger: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_refused(
+        post(stranger.app, b"", Trickle(b"code=", monkeypatch), url="/sign-in", length=5000), 408, SLOW
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import cast
 
 from flask import Response, current_app, redirect, request, url_for
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
 from .. import security
 from ..access import Access, access
 from ..errors import Rejected
+from ..intake.request import Body
 from .base import page, token
 
 #: What anybody may see: the way in, what its page is made of, whether the server is well and ready, what was shared.
@@ -52,13 +55,24 @@ def sign_in() -> BaseResponse | str:
     wait = here.tries.begin(address)
     if wait:
         return _refused(Rejected.because("code_wait", seconds=int(wait) + 1), int(wait) + 1)
-    if not here.knows(request.form.get("code", "")):
+    if not here.knows(_sent_code()):
         return _refused(Rejected.because("code_wrong"))
     here.tries.forget(address)
     here.sign_in()
     if not security.is_plain_form(request):
         return Response(status=204)
     return redirect(_next(), 303)
+
+
+def _sent_code() -> str:
+    """What somebody takes for the code. Rejected or RequestEntityTooLarge for a body that is too slow or too large."""
+    body, form = Body.of(request), b""
+    while (request.content_length or len(form)) <= _MAX_FORM and (data := body.read()):
+        form += data
+    if body.left != 0 or len(form) > _MAX_FORM:
+        raise RequestEntityTooLarge
+    request.environ.update({"wsgi.input": BytesIO(form), "CONTENT_LENGTH": str(len(form))})
+    return request.form.get("code", "")
 
 
 def sign_out() -> BaseResponse:

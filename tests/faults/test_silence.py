@@ -18,6 +18,7 @@ from engines.fleet import Engine, wait_until
 from engines.wire import Client, Visitor, form
 from support import LiveServer
 
+from dropzone_app import __main__ as main
 from dropzone_app.__main__ import THREADS
 
 #: Seconds, in place of thirty: nobody here is silent for so long who shall be stored.
@@ -192,3 +193,24 @@ def test_who_stops_in_the_head_or_before_it_is_let_go_by_granian(tmp_path: Path)
         # HTTP/2, which has no such end, and lets one connection hold all threads.
         clients[3].send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         assert [client.socket.recv(8) for client in clients] == [b""] * 4
+
+
+def test_who_takes_nothing_of_an_answer_is_let_go_and_who_takes_little_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(main, "_TAKES_NOTHING", 1)
+    answer = bytes(20_000_000)
+    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        main.look_after_clients(listening)
+        theirs = [stack.enter_context(socket.create_connection(listening.getsockname())) for _ in range(2)]
+        ours = [stack.enter_context(listening.accept()[0]) for _ in range(2)]
+        nothing, little = (pool.submit(one.sendall, answer) for one in ours)
+        while not nothing.done():
+            theirs[1].recv(100_000)
+            time.sleep(0.1)
+        with pytest.raises(TimeoutError):
+            nothing.result()
+        while not little.done():
+            theirs[1].recv(1_000_000)
+        little.result()
