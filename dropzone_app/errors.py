@@ -232,7 +232,8 @@ MESSAGES: dict[str, Message] = {
     ),
     "chunk_without_session": Message(
         400,
-        "Chunks are put together by their session, and this request has none; reload the page and try again.",
+        "The pieces of a file belong to the session that sends them, and this request has none; reload the page and "
+        "try again.",
     ),
     "chunk_late": Message(400, "The fields of a chunk must stand before its file in the form."),
     "not_multipart": Message(415, "Uploads must be sent as a multipart/form-data form with a boundary."),

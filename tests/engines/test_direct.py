@@ -281,6 +281,15 @@ def test_another_persons_upload_is_as_unknown(person: Person) -> None:
     assert person.complete().status_code == 201
 
 
+def test_nothing_is_signed_without_a_session_that_will_know_it_again(visit: Callable[..., Person]) -> None:
+    person = visit(WTF_CSRF_ENABLED=False)
+    question = json.dumps({"uuid": "u1", "filename": "a.bin", "size": SIZE}).encode()
+    answer = person.post(question, "/upload/files/direct", content_type="application/json")
+    assert_refused(answer, 400)
+    assert answer.headers["Upload-Error"] == "chunk_without_session"
+    assert person.unfinished() == []
+
+
 def test_nothing_is_signed_or_stored_without_a_token(person: Person) -> None:
     person.send()
     question = json.dumps({"uuid": "u2", "filename": "a.bin", "size": SIZE}).encode()

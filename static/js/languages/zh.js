@@ -212,7 +212,7 @@ export default {
     "body_too_large": "上传大小为 {size}，一个请求的上限为 {limit}。请发送更少或更小的文件。",
     "body_over_limit": "上传大小超过一个请求的上限 {limit}。请发送更少或更小的文件。",
     "one_chunk": "含有分块的请求不能再含其他文件；请用单独的请求发送它们。",
-    "chunk_without_session": "分块由其会话组合，而此请求没有会话；请重新加载页面后再试。",
+    "chunk_without_session": "文件的各个部分属于发送它们的会话，而此请求没有会话；请重新加载页面后再试。",
     "chunk_late": "在表单中，分块的字段必须位于其文件之前。",
     "not_multipart": "上传必须以带有 boundary 的 multipart/form-data 表单发送。",
     "content_encoding": "上传不得使用 Content-Encoding。",
