@@ -4,6 +4,13 @@ import { firstAction } from "./panel.js";
 
 /** @typedef {import("./queue.js").Queue} Queue */
 
+/**
+ * What comes when a wait is over: only a server that named its time is known to be there then.
+ *
+ * @type {Record<string, string>}
+ */
+const NEXT = { busy: "going_on", broken: "trying_again", offline: "trying_again" };
+
 /** Why nothing leaves, and what can be done about it: one thing at a time. */
 export class Banner {
   /**
@@ -50,15 +57,16 @@ export class Banner {
     this.clock ??= setInterval(() => this.draw(), 500);
     const text = reason === "paused" ? paused(requests.size) : waiting(reason, counts.open);
     if (this.words.textContent !== text) this.words.textContent = text;
-    this.time.textContent = ["broken", "offline", "busy"].includes(reason) ? this.when() : "";
+    this.time.textContent = Object.hasOwn(NEXT, reason) ? this.when(NEXT[reason]) : "";
     if (this.shown !== reason) this.drawAction(reason);
     this.shown = reason;
   }
 
-  when() {
+  /** @param {string} code what comes then */
+  when(code) {
     const { until } = this.queue.line;
     if (until === null) return word("asking");
-    return word("going_on", { time: duration(Math.max(1, Math.ceil((until - Date.now()) / 1000))) });
+    return word(code, { time: duration(Math.max(1, Math.ceil((until - Date.now()) / 1000))) });
   }
 
   /** The button that had the focus is gone: the one in its place takes it, else the first of those for the whole drop. */

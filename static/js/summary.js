@@ -193,6 +193,9 @@ export class Summary {
       close();
       this.buttons.undo.focus();
     });
+    for (const button of [yes, no]) {
+      button.addEventListener("keydown", (event) => event.key === "Escape" && no.click());
+    }
     const all = this.queue.counts.stored;
     const words = document.createElement("span");
     words.textContent = word("undo_question", { files: files(all) });

@@ -86,6 +86,10 @@ def test_the_keyboard_alone_does_everything_in_the_order_of_the_page(
     tab_to(page, "Undo this drop", "Shift+Tab")
     page.keyboard.press("Enter")
     assert named(page) == "Delete"
+    page.keyboard.press("Escape")
+    assert named(page) == "Undo this drop"
+    page.keyboard.press("Enter")
+    assert named(page) == "Delete"
     page.keyboard.press("Enter")
     expect(page.locator("[data-state=deleted]")).to_have_count(2)
     expect(page.locator("[data-uploads-live]")).to_have_text("2 files deleted again.")

@@ -171,6 +171,7 @@ def test_without_a_network_everything_waits_and_goes_on_with_it(proxied: Page, f
     proxied.context.set_offline(True)
     drop(proxied, *files)
     expect(banner(proxied)).to_contain_text("You are offline. 3 files wait and will go on by themselves.")
+    expect(banner(proxied)).to_contain_text("Trying again in")
     assert counts(proxied)["failed"] == 0
     proxied.context.set_offline(False)
     assert finished(proxied, 3)["stored"] == 3

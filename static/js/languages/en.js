@@ -63,6 +63,7 @@ export default {
     "disk_full": "The server has no room left. {files} wait until somebody has made room.",
     "disk_full_one": "The server has no room left. 1 file waits until somebody has made room.",
     "going_on": "Going on in {time}.",
+    "trying_again": "Trying again in {time}.",
     "asking": "Trying now.",
     "try_now": "Try now",
     "go_on": "Try again",

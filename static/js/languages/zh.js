@@ -65,6 +65,7 @@ export default {
     "disk_full": "服务器空间已满。{files}正在等待，直到有人腾出空间。",
     "disk_full_one": "服务器空间已满。1 个文件正在等待，直到有人腾出空间。",
     "going_on": "{time}后继续。",
+    "trying_again": "{time}后重试。",
     "asking": "正在尝试。",
     "try_now": "立即尝试",
     "go_on": "再试一次",
