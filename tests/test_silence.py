@@ -29,7 +29,7 @@ class Reader:
     ended: bool = False
 
 
-SILENT = Connection(7, 70, "192.0.2.1", heard=NOW - 45, sent=NOW - 51, received=5000, slow=True)
+SILENT = Connection(7, 70, "192.0.2.1", heard=NOW - 45, sent=NOW - 70, received=5000, slow=True)
 
 
 def ended(readers: list[Reader], *connections: Connection) -> list[int]:
@@ -74,6 +74,10 @@ def test_while_one_of_the_same_address_waits_for_its_answer_none_is_ended() -> N
     assert not ended([Reader(), waits], SILENT, another(8))
     assert ended([Reader(), replace(waits, answered=True)], SILENT) == [7]
     assert ended([Reader(), replace(waits, address="192.0.2.2")], SILENT) == [7]
+
+
+def test_a_reader_whose_connection_is_not_among_ours_speaks_for_none() -> None:
+    assert not ended([Reader(), Reader(got=10**9)], SILENT, another(8))
 
 
 def test_of_more_than_are_waited_on_those_silent_for_longest_are_ended_after_another_window() -> None:

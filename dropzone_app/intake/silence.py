@@ -153,7 +153,7 @@ def condemned(
                 continue
             possible = [one for one in connections if one.may_be_of(reader)]
             # Of a client that was fast much is asked for at once, which may take its time.
-            if reader.asked <= reader.rate * window or all(one.slow for one in possible):
+            if possible and (reader.asked <= reader.rate * window or all(one.slow for one in possible)):
                 certain.append(reader)
                 theirs.update({one.inode: one for one in possible if one.slow})
         found = sorted(theirs.values(), key=lambda one: one.heard)

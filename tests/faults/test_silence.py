@@ -22,7 +22,7 @@ from dropzone_app import __main__ as main
 from dropzone_app.__main__ import THREADS
 
 #: Seconds, in place of thirty: nobody here is silent for so long who shall be stored.
-WINDOW = 3
+WINDOW = 5
 APP = f"""
 import time
 from flask import Flask
