@@ -171,8 +171,7 @@ def cloud(_cloud: FakeCloudinary, monkeypatch: pytest.MonkeyPatch) -> FakeCloudi
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The test runs on each engine: `core.database_url` is a new, empty database of it, in child processes too."""
     if request.param == "PostgreSQL":
-        url = request.getfixturevalue("postgresql").empty(tables=True)
-        with ExitStack() as opened:
+        with request.getfixturevalue("postgresql").lent() as url, ExitStack() as opened:
             monkeypatch.setenv("TESTS_DATABASE", url)
             # A test that names another database would run on SQLite twice.
             monkeypatch.setattr(records_in_sqlite.SQLite, "__init__", _not_here)

@@ -41,6 +41,8 @@ class PostgreSQL:
         self._log = self.folder / "log"
         self._server: subprocess.Popen[bytes] | None = None
         self._with_tables: list[str] = []
+        self._used: list[str] = []
+        self._as_made: tuple[int, ...] | None = None
         how = ["--username=test", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
         self._run("initdb", "-D", str(self._data), *how).wait()
 
@@ -111,24 +113,65 @@ class PostgreSQL:
             return int(count)
 
     def empty(self, *, tables: bool = False) -> str:
-        """The URL of a new place: a schema, without tables or with those of the newest revision.
+        """The URL of a new place: a schema, without tables or with those of the newest revision."""
+        return self._url(self._schemas(1, _tables() if tables else "")[0])
 
-        Those are made ahead and in one go, since each of hundreds of tests has its own, and none is removed, since the
-        server ends with the run.
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[str]:
+        """The URL of an empty place with the tables of the newest revision, which may be somebody else's afterwards.
+
+        To make one means forty files, and to remove it as many: what hundreds of tests have used is emptied for others.
         """
-        if not tables:
-            [name] = self._schemas(1)
-        else:
-            self._with_tables = self._with_tables or self._schemas(20, _tables())
-            name = self._with_tables.pop()
+        self._with_tables = self._with_tables or self._emptied() or self._schemas(20, _tables())
+        name = self._with_tables.pop()
+        yield self._url(name)
+        self._used.append(name)
+
+    def _url(self, name: str) -> str:
         return f"postgresql+psycopg://test@/postgres?host={self.folder}&options=-csearch_path%3D{name}"
 
     def _schemas(self, number: int, filled: str = "") -> list[str]:
-        names = [f"t{secrets.token_hex(6)}" for _ in range(number)]
+        names = _names(number)
         with self.connection() as connection:
             for name in names:
                 connection.execute(f"CREATE SCHEMA {name}; SET search_path = {name}; {filled}")
+            if filled and self._as_made is None:
+                self._as_made = self._look(connection, names[0])
         return names
+
+    def _emptied(self) -> list[str]:
+        """Those that were lent and are as they were made, without their rows; under new names, so that nobody who still
+        goes on with one finds it."""
+        if len(self._used) < 20 or self.count():
+            return []
+        used, self._used = self._used, []
+        names = []
+        with self.connection() as connection:
+            for old, new in zip(used, _names(len(used)), strict=True):
+                if self._look(connection, old) == self._as_made:
+                    connection.execute(
+                        f"ALTER SCHEMA {old} RENAME TO {new}; SET search_path = {new}; {_NO_ROWS}"
+                    )
+                    names.append(new)
+        return names
+
+    @staticmethod
+    def _look(connection: psycopg.Connection, name: str) -> tuple[int, ...]:
+        """What tells a schema in which something was changed, or that holds more than a megabyte."""
+        found = connection.execute(
+            """
+            SELECT count(DISTINCT pg_class.oid), count(*),
+                (SELECT count(*) FROM pg_proc WHERE pronamespace = %(schema)s::regnamespace),
+                (SELECT count(*) FROM pg_trigger JOIN pg_class AS its ON its.oid = tgrelid
+                    WHERE its.relnamespace = %(schema)s::regnamespace),
+                (SELECT sum(pg_relation_size(its.oid)) > 1000000 FROM pg_class AS its
+                    WHERE its.relnamespace = %(schema)s::regnamespace)::int
+            FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid AND NOT attisdropped
+            WHERE relnamespace = %(schema)s::regnamespace
+            """,
+            {"schema": name},
+        )
+        return tuple(found.fetchall()[0])
 
     def __enter__(self) -> Self:
         self.start()
@@ -139,6 +182,13 @@ class PostgreSQL:
             self._server.send_signal(signal.SIGQUIT)
             self._server.wait(30)
         shutil.rmtree(self.folder)
+
+
+_NO_ROWS = "; ".join(f"DELETE FROM {table.name}" for table in metadata.sorted_tables if table is not version)
+
+
+def _names(number: int) -> list[str]:
+    return [f"t{secrets.token_hex(6)}" for _ in range(number)]
 
 
 @cache
