@@ -91,12 +91,15 @@ def test_what_another_commit_came_before_is_synced_all_the_same(mounted: Mount) 
 
 def test_an_acknowledged_batch_has_its_files_and_records_after_a_power_cut(mounted: Mount) -> None:
     disk = mounted("ext4")
-    app = make_app(disk.folder, UPLOADS_TYPES="bin")
+    # Made by SQLite itself, as at a first start: it has to be on the disk as well.
+    app = make_app(
+        disk.folder, UPLOADS_TYPES="bin", UPLOADS_DATABASE=f"sqlite:///{disk.folder / 'records.sqlite'}"
+    )
     parts = [(f"{number}.bin", os.urandom(10_000)) for number in range(10)]
     batch = commit(site_of(app), *parts)
     assert all(verdict.record for verdict in batch.verdicts)
     found = after_power_cut(disk, mounted)
-    records = Records(f"sqlite:///{found}/app.sqlite")
+    records = Records(f"sqlite:///{found}/records.sqlite")
     for (name, content), verdict in zip(parts, batch.verdicts, strict=True):
         assert verdict.record
         record = records.file(verdict.record.id)
