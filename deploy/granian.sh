@@ -10,5 +10,5 @@ descriptors=$(ulimit -n)
 [ "$descriptors" -le 65536 ] 2>/dev/null || descriptors=65536
 # While it listens for HTTP/2 too, a connection on which nothing comes is never ended.
 exec granian --interface wsgi --http 1 --host 127.0.0.1 --port "${PORT:-5000}" --workers "${WEB_CONCURRENCY:-2}" \
-    --blocking-threads 64 --backpressure $((descriptors / 4)) --http1-buffer-size 131072 --respawn-failed-workers \
+    --blocking-threads 64 --backpressure $((descriptors / 4)) --http1-buffer-size 65536 --respawn-failed-workers \
     --workers-kill-timeout 10 --no-ws --log-level warning "$@"

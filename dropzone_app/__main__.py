@@ -33,7 +33,7 @@ THREADS = 64
 #: Seconds that a worker which is stopped may take to finish the requests it has.
 STOP_SECONDS = 10
 #: Bytes of a body that the server reads ahead on each connection, some five times of which stand in memory.
-_READ_AHEAD = 48 << 10
+_READ_AHEAD = 64 << 10
 _M_ARENA_MAX = -8
 #: Files and connections that a worker may have open, where the system lets it.
 _DESCRIPTORS = 65_536

@@ -1,7 +1,6 @@
 """The local storage, by the contract of every storage and by what only a folder can show."""
 
 import configparser
-import ctypes
 import errno
 import importlib
 import os
@@ -277,6 +276,7 @@ def to_disk(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     monkeypatch.setattr(staged, "_sync_file_range", sync_file_range)
     monkeypatch.setattr(os, "posix_fadvise", posix_fadvise)
     monkeypatch.setattr(staged, "_WRITEBACK", 65_536)
+    monkeypatch.setattr(staged, "_CACHED", 131_072)
     return calls
 
 
@@ -285,39 +285,20 @@ def test_a_big_file_is_written_out_as_it_comes_and_let_go_of(
 ) -> None:
     pieces = [os.urandom(65_536) for _ in range(4)]
     ours = staged_with(storage, *pieces)
-    ends = range(65_536, 5 * 65_536, 65_536)
-    expected = [("begin", 0, ends[0])]
-    for end in ends[:3]:
-        before = end - 65_536
-        expected += [("begin", end, end + 65_536), ("wait", before, end), ("forget", before, end)]
+    expected = [("begin", 0, 65_536)]
+    for end in range(65_536, 4 * 65_536, 65_536):
+        expected += [("begin", end, end + 65_536), ("forget", max(0, end - 131_072), end)]
     assert to_disk == expected
     with ours.open() as file:
         assert file.read() == b"".join(pieces)
     ours.close()
 
 
-def test_nobody_waits_for_the_disk_where_that_is_not_wanted(tmp_path: Path, to_disk: list[Call]) -> None:
-    made = LocalStorage(tmp_path / "uploads", durable=False)
+def test_what_is_read_again_soon_stays_in_memory(tmp_path: Path, to_disk: list[Call]) -> None:
+    made = LocalStorage(tmp_path / "uploads", read_again=True)
     staged_with(made, *[bytes(65_536)] * 4).close()
     staged_with(made, bytes(65_535)).close()
     assert [kind for kind, *_ in to_disk] == ["begin"] * 4
-
-
-def test_a_disk_that_fails_on_the_way_is_told_at_once(
-    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, to_disk: list[Call]
-) -> None:
-    """Linux tells it once for each open file: no fsync of it would say so again."""
-
-    def fail(fd: int, offset: int, length: int, flags: int) -> int:
-        ctypes.set_errno(errno.EIO)
-        return -1 if flags == staged._WRITE_AND_WAIT else 0
-
-    ours = staged_with(storage, bytes(65_536))
-    monkeypatch.setattr(staged, "_sync_file_range", fail)
-    with pytest.raises(OSError, match="Input/output"):
-        ours.write(bytes(65_536))
-    assert not to_disk[1:]
-    ours.close()
 
 
 # ---- digests

@@ -120,7 +120,7 @@ def open_url(
             f"{setting} names the cloud {split.netloc!r}, and CLOUDINARY_URL {config.cloud_name!r}."
         )
     try:
-        local = LocalStorage(staging, durable=False, digest=digest, min_free=min_free)
+        local = LocalStorage(staging, durable=False, digest=digest, min_free=min_free, read_again=True)
     except OSError as error:
         raise SettingError(f"UPLOADS_STAGING: {staging} cannot be written: {error.strerror}.") from error
     return CloudinaryStorage(

@@ -43,12 +43,14 @@ class LocalStorage:
         digest: bool = True,
         shared: bool = False,
         min_free: int = 0,
+        read_again: bool = False,
     ) -> None:
         """Make ``root`` where it is missing; OSError where that cannot be.
 
         ``shared``: a folder that is there and that other programs read and list. The umask decides who may, and
         nothing of ours lies in it unless its file system cannot do without. ``min_free``: bytes of the disk that are
-        left free; what would take of them is refused as a full disk does (ENOSPC).
+        left free; what would take of them is refused as a full disk does (ENOSPC). ``read_again``: what is staged is
+        read whole soon, as before it goes elsewhere, and stays in memory as long as that lets it.
         """
         self.root = Path(root).absolute()
         self._prefix = os.path.join(self.root, "")
@@ -57,6 +59,7 @@ class LocalStorage:
         self._staging = self.root / STAGING
         self._shared = shared
         self._min_free = min_free
+        self._read_again = read_again
         self._journal: Journal | None = None
         #: Files that arrive in chunks.
         self.chunks = ChunkFolder(self._staging, digest=digest, min_free=min_free)
@@ -85,7 +88,7 @@ class LocalStorage:
     def buffer(self) -> StagedFile:
         """Where bytes wait of which nobody asks for the digest, and which are lost with nothing but their request."""
         self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return StagedFile(self._staging, digest=False, min_free=self._min_free)
+        return StagedFile(self._staging, digest=False, min_free=self._min_free, read_again=True)
 
     def _staged(self) -> StagedFile:
         if self._shared:
@@ -95,9 +98,11 @@ class LocalStorage:
                 mode=0o666,
                 named=self._staging,
                 min_free=self._min_free,
-                durable=self.durable,
+                read_again=self._read_again,
             )
-        return StagedFile(self._staging, digest=self._digest, min_free=self._min_free, durable=self.durable)
+        return StagedFile(
+            self._staging, digest=self._digest, min_free=self._min_free, read_again=self._read_again
+        )
 
     def unused_key(self, key: str, size: int) -> str:
         return key

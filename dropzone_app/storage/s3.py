@@ -130,7 +130,7 @@ def open_url(
         return session.client("s3", endpoint_url=endpoint, region_name=options.get("region"), config=config)
 
     try:
-        local = LocalStorage(staging, durable=False, digest=digest, min_free=min_free)
+        local = LocalStorage(staging, durable=False, digest=digest, min_free=min_free, read_again=True)
         return S3Storage(connect, split.netloc, prefix, local=local, presigned=presigned, digest=digest)
     except OSError as error:
         raise SettingError(f"UPLOADS_STAGING: {staging} cannot be written: {error.strerror}.") from error

@@ -24,6 +24,8 @@ _WAITING = 4
 _threads = threading.BoundedSemaphore(os.cpu_count() or 1)
 # Write-back begins this often, so that the fsync at the end finds little left to do.
 _WRITEBACK = 8 << 20
+# By the time that so much more has come, what was written out has left the page cache, unless the disk is slower.
+_CACHED = 64 << 20
 
 _NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS}
 
@@ -85,19 +87,17 @@ class StagedFile:
         mode: int = 0o600,
         named: Path | None = None,
         min_free: int = 0,
-        durable: bool = False,
+        read_again: bool = False,
     ) -> None:
-        """``min_free``: see :func:`leave_free`. ``durable``: the disk will be waited for at the end, so that it may be
-        on the way."""
+        """``min_free``: see :func:`leave_free`. ``read_again``: all of it will be, soon: it stays in the page cache."""
         self.size = 0
         #: Where the bytes are; None while they have no name.
         self.path: Path | None = None
         self._digest = Digest() if digest else None
         self._sha256: str | None = None
         self._fd = -1
-        #: Up to here write-back has begun; up to there nothing is kept in memory any more.
-        self._written_back = self._let_go = 0
-        self._durable = durable
+        self._written_back = 0
+        self._read_again = read_again
         self._mode = mode
         self._min_free = min_free
         try:
@@ -155,16 +155,16 @@ class StagedFile:
         return len(data)
 
     def _write_back(self) -> None:
-        """Have what has come since the last time written, and let go of what had come before."""
+        """Have what has come since the last time written out, and let go of what was before.
+
+        Memory that has just become free costs little to take again; that of a big file in one go has to be got from
+        elsewhere first: on a virtual machine from its host, at up to ten times the cost.
+        """
         start_writeback(self._fd, self._written_back, self.size - self._written_back)
-        if self._durable and _sync_file_range is not None:
-            # Memory that has just become free costs little to take again; that of a big file in one go has to be got
-            # from elsewhere first: on a virtual machine from its host, at up to ten times the cost.
-            length = self._written_back - self._let_go
-            if length:
-                wait_for_writeback(self._fd, self._let_go, length)
-                os.posix_fadvise(self._fd, self._let_go, length, os.POSIX_FADV_DONTNEED)
-            self._let_go = self._written_back
+        before = min(self._written_back, _CACHED)
+        if before and not self._read_again and hasattr(os, "posix_fadvise"):
+            # Only what is on the disk already goes: nobody waits here.
+            os.posix_fadvise(self._fd, self._written_back - before, before, os.POSIX_FADV_DONTNEED)
         self._written_back = self.size
 
     def open(self) -> BinaryIO:
@@ -237,12 +237,6 @@ def start_writeback(fd: int, offset: int = 0, length: int = 0) -> None:
         _sync_file_range(fd, offset, length, _WRITE)
 
 
-def wait_for_writeback(fd: int, offset: int = 0, length: int = 0) -> None:
-    """Wait until these bytes are written out. OSError where they cannot be: no fsync of ``fd`` tells it again."""
-    if _sync_file_range(fd, offset, length, _WRITE_AND_WAIT):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
 class Journal:
     """The journal of an ext4 file system: one commit of it makes many files durable.
 
@@ -270,7 +264,8 @@ class Journal:
     def commit(self, files: Iterable[int]) -> None:
         """Wait until these open files survive a power cut, and all that was done to their names."""
         for fd in files:
-            wait_for_writeback(fd)
+            if _sync_file_range(fd, 0, 0, _WRITE_AND_WAIT):
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # Its new time is in the running transaction: that one is committed, with all before it.
