@@ -8,6 +8,7 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from core import (
@@ -620,6 +621,18 @@ def test_a_body_is_read_to_its_announced_length_and_no_further() -> None:
     assert (body.read(4), body.left) == (b"0123", 3)
     assert (body.read(), body.left) == (b"456", 0)
     assert body.read() == b""
+
+
+def test_more_is_read_at_once_as_more_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Others may still lie about, half-read.
+    monkeypatch.setattr(intake_request, "_coming", WeakSet())
+    body = body_of(bytes(40 << 20), CONTENT_LENGTH=str(40 << 20))
+    pieces = []
+    while data := body.read():
+        pieces.append(len(data))
+    assert pieces[0] == pieces[30] == 128 << 10
+    assert pieces == [*sorted(pieces[:-1]), pieces[-1]]
+    assert max(pieces) == 1 << 20
 
 
 @pytest.mark.parametrize("length", ["", "-5", "abc", "٣", None])

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -135,10 +136,13 @@ def test_all_workers_are_one_sum_also_when_one_of_them_is_killed(
     victim = workers[-1]
     os.kill(victim, signal.SIGKILL)
     deadline = time.monotonic() + 60
-    while runs(victim) or not server._answers():
+    found: dict[str, float] = {}
+    while runs(victim) or not found:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    found = asked()
+        # A connection that waits to be accepted by the one that was killed is reset.
+        with suppress(OSError):
+            found = asked()
     assert (found["uploads_parts_total files stored"], found["uploads_in_flight"]) == (24, 0)
     assert list(tmp_path.glob("dropzone_app-metrics-*"))
     # A worker that was just made may miss the word to stop.

@@ -276,6 +276,7 @@ def to_disk(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     monkeypatch.setattr(staged, "_sync_file_range", sync_file_range)
     monkeypatch.setattr(os, "posix_fadvise", posix_fadvise)
     monkeypatch.setattr(staged, "_WRITEBACK", 65_536)
+    monkeypatch.setattr(staged, "_LET_GO", 131_072)
     monkeypatch.setattr(staged, "_CACHED", 131_072)
     return calls
 
@@ -283,15 +284,58 @@ def to_disk(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 def test_a_big_file_is_written_out_as_it_comes_and_let_go_of(
     storage: LocalStorage, to_disk: list[Call]
 ) -> None:
-    pieces = [os.urandom(65_536) for _ in range(4)]
+    pieces = [os.urandom(65_536) for _ in range(6)]
     ours = staged_with(storage, *pieces)
-    expected = [("begin", 0, 65_536)]
-    for end in range(65_536, 4 * 65_536, 65_536):
-        expected += [("begin", end, end + 65_536), ("forget", max(0, end - 131_072), end)]
-    assert to_disk == expected
+    begun = [("begin", start, start + 65_536) for start in range(0, 6 * 65_536, 65_536)]
+    assert to_disk == [
+        *begun[:2],
+        ("forget", 0, 65_536),
+        *begun[2:4],
+        ("forget", 65_536, 3 * 65_536),
+        *begun[4:],
+        ("forget", 3 * 65_536, 5 * 65_536),
+    ]
     with ours.open() as file:
         assert file.read() == b"".join(pieces)
     ours.close()
+
+
+def test_what_nobody_waits_for_is_written_out_later(tmp_path: Path, to_disk: list[Call]) -> None:
+    staged_with(LocalStorage(tmp_path / "uploads", durable=False), *[bytes(65_536)] * 4).close()
+    assert to_disk == [("begin", 0, 131_072), ("begin", 131_072, 262_144), ("forget", 0, 131_072)]
+
+
+def test_nothing_large_is_written_at_once(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a part, and not a chunk: large pieces of the page cache may be ten times as dear."""
+    written: list[int] = []
+    write, pwrite = os.write, os.pwrite
+
+    def writing(fd: int, data: memoryview) -> int:
+        written.append(len(data))
+        return write(fd, data)
+
+    def pwriting(fd: int, data: memoryview, offset: int) -> int:
+        written.append(len(data))
+        return pwrite(fd, data, offset)
+
+    monkeypatch.setattr(os, "write", writing)
+    monkeypatch.setattr(os, "pwrite", pwriting)
+    content = os.urandom(100_000)
+    ours = staged_with(storage, content)
+    assert written == [32_768] * 3 + [1_696]
+    with ours.open() as file:
+        assert file.read() == content
+    ours.close()
+    written.clear()
+    handle = storage.chunks.begin(len(content))
+    writer = storage.chunks.write(handle, 0)
+    writer.write(content)
+    writer.close()
+    assert written == [32_768] * 3 + [1_696]
+    joined = storage.chunks.join(handle, [(0, len(content), writer.mark)])
+    with joined.open() as file:
+        assert file.read() == content
+    joined.close()
 
 
 def test_what_is_read_again_soon_stays_in_memory(tmp_path: Path, to_disk: list[Call]) -> None:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from .staged import Digest, StagedFile, is_old, leave_free, start_writeback
+from .staged import AT_ONCE, Digest, StagedFile, is_old, leave_free, start_writeback
 
 _READ = 1 << 20
 
@@ -61,7 +61,7 @@ class ChunkWriter:
             if not _is_at(self._fd, self._path):
                 raise FileNotFoundError("the file takes no more chunks")
             while rest:
-                written = os.pwrite(self._fd, rest, self._at)
+                written = os.pwrite(self._fd, rest[:AT_ONCE], self._at)
                 self._at += written
                 rest = rest[written:]
 

@@ -98,10 +98,15 @@ class LocalStorage:
                 mode=0o666,
                 named=self._staging,
                 min_free=self._min_free,
+                durable=self.durable,
                 read_again=self._read_again,
             )
         return StagedFile(
-            self._staging, digest=self._digest, min_free=self._min_free, read_again=self._read_again
+            self._staging,
+            digest=self._digest,
+            min_free=self._min_free,
+            durable=self.durable,
+            read_again=self._read_again,
         )
 
     def unused_key(self, key: str, size: int) -> str:

@@ -22,8 +22,14 @@ _THREAD_FROM = 4 << 20
 _WAITING = 4
 # Where as many hash as there are processors, one more would only take turns with them, and hold chunks meanwhile.
 _threads = threading.BoundedSemaphore(os.cpu_count() or 1)
-# Write-back begins this often, so that the fsync at the end finds little left to do.
-_WRITEBACK = 8 << 20
+# What is written at once lies in one piece of the page cache where the file system can (large folios: XFS, and ext4
+# from Linux 6.16 on). Up to eight pages the kernel has at hand, used a moment ago (PAGE_ALLOC_COSTLY_ORDER); larger
+# pieces it cuts from memory that was long idle, which a virtual machine has to get back from its host first.
+AT_ONCE = 32 << 10
+# Write-back of what is fsynced begins this often, so that the fsync at the end finds little left to do.
+_WRITEBACK = 1 << 20
+# What was written out leaves the page cache this often; any other file's write-back begins then too.
+_LET_GO = 8 << 20
 # By the time that so much more has come, what was written out has left the page cache, unless the disk is slower.
 _CACHED = 64 << 20
 
@@ -87,16 +93,20 @@ class StagedFile:
         mode: int = 0o600,
         named: Path | None = None,
         min_free: int = 0,
+        durable: bool = False,
         read_again: bool = False,
     ) -> None:
-        """``min_free``: see :func:`leave_free`. ``read_again``: all of it will be, soon: it stays in the page cache."""
+        """``min_free``: see :func:`leave_free`. ``durable``: it is fsynced as soon as all of it is there.
+        ``read_again``: all of it will be, soon: it stays in the page cache.
+        """
         self.size = 0
         #: Where the bytes are; None while they have no name.
         self.path: Path | None = None
         self._digest = Digest() if digest else None
         self._sha256: str | None = None
         self._fd = -1
-        self._written_back = 0
+        self._writeback = _WRITEBACK if durable else _LET_GO
+        self._written_back = self._let_go = 0
         self._read_again = read_again
         self._mode = mode
         self._min_free = min_free
@@ -144,28 +154,30 @@ class StagedFile:
         fd = self.fileno()
         if self._min_free:
             leave_free(fd, len(data), self._min_free)
-        written = os.write(fd, data)
-        while written < len(data):
-            written += os.write(fd, memoryview(data)[written:])
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest[:AT_ONCE]) :]
         self.size += len(data)
         if self._digest is not None:
             self._digest.update(data)
-        if self.size - self._written_back >= _WRITEBACK:
-            self._write_back()
+        if self.size - self._written_back >= self._writeback:
+            start_writeback(fd, self._written_back, self.size - self._written_back)
+            if self.size - self._let_go >= _LET_GO and not self._read_again:
+                self._forget()
+            self._written_back = self.size
         return len(data)
 
-    def _write_back(self) -> None:
-        """Have what has come since the last time written out, and let go of what was before.
+    def _forget(self) -> None:
+        """Let go of what has been written out already.
 
         Memory that has just become free costs little to take again; that of a big file in one go has to be got from
         elsewhere first: on a virtual machine from its host, at up to ten times the cost.
         """
-        start_writeback(self._fd, self._written_back, self.size - self._written_back)
         before = min(self._written_back, _CACHED)
-        if before and not self._read_again and hasattr(os, "posix_fadvise"):
+        if before and hasattr(os, "posix_fadvise"):
             # Only what is on the disk already goes: nobody waits here.
             os.posix_fadvise(self._fd, self._written_back - before, before, os.POSIX_FADV_DONTNEED)
-        self._written_back = self.size
+        self._let_go = self.size
 
     def open(self) -> BinaryIO:
         """The bytes so far, from the beginning, to read; close it after use."""
