@@ -17,13 +17,14 @@ import time
 from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
-from . import create_app
+from . import cores, create_app
 from .config import SettingError
 from .processes import own_sockets
 from .uploads import Site
@@ -106,8 +107,9 @@ def _serve(options: argparse.Namespace) -> int:
     print("Ctrl+C stops it.", flush=True)
     # Our threads wait for slow clients and disks, not for a core: granian's advice on their number is for others.
     logging.getLogger("_granian").addFilter(lambda record: "Python threads" not in record.getMessage())
-    Granian(
-        "dropzone_app.__main__:worker",
+    has_core = options.workers == cores.count() > 1
+    _OneQueue(
+        f"dropzone_app.__main__:{'worker_on_its_core' if has_core else 'worker'}",
         factory=True,
         address=listen_on,
         port=options.port,
@@ -123,11 +125,30 @@ def _serve(options: argparse.Namespace) -> int:
         respawn_failed_workers=True,
         # Not for ever: a browser may keep its connection, and an upload its hour.
         workers_kill_timeout=STOP_SECONDS,
-        log_level="warning",  # type: ignore[arg-type]
+        log_level="warning",
         websockets=False,
         http1_settings=HTTP1Settings(max_buffer_size=_READ_AHEAD),
     ).serve()
     return 0
+
+
+class _OneQueue(Granian):  # type: ignore[misc, valid-type]  # one of two, as Python was built
+    """All workers accept from one socket: whoever has time takes the next client, and none waits in the queue of a
+    worker that is busy, or killed. On Linux granian would give each a socket of its own, and clients by chance.
+    """
+
+    _ssp: Any
+    _shd: Any
+
+    def _init_shared_socket(self) -> None:
+        super()._init_shared_socket()
+        if self._shd is None:
+            # As it does on other systems.
+            self._shd = self._ssp.build()
+            self._sfd = self._shd.get_fd()
+            self._sso = socket.socket(fileno=self._sfd)
+            self._sso.set_inheritable(True)
+            self._ssp = None
 
 
 def worker() -> Flask:
@@ -149,6 +170,12 @@ def worker() -> Flask:
             # worker that ends as it starts would end granian, and the uploads of all the others with it.
             print(error, file=sys.stderr, flush=True)
             time.sleep(1)
+
+
+def worker_on_its_core() -> Flask:
+    """The app of a worker process beside which each core has one."""
+    cores.keep_to_one(os.getppid())
+    return worker()
 
 
 def _end_with_parent() -> None:

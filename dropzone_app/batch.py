@@ -235,7 +235,7 @@ class Batch:
         if entry.twin.uuid != entry.uuid:
             if self._set.duplicates == "refuse":
                 raise Rejected.because("duplicate", filename=shown(entry.twin.filename))
-        elif not entry.twin.came_as(entry.part.size, entry.part.arrived_sha256):
+        elif not entry.twin.came_as(self._set.name, entry.part.size, entry.part.arrived_sha256):
             raise Rejected.because("uuid_taken")
 
     def _refuse_the_others(self) -> None:

@@ -234,7 +234,7 @@ class UnfinishedFiles:
             upload = self._unfinished.find(self._owner, uuid)
             record = self._record(uuid)
             if record and record.state == STORED:
-                if size is not None and not record.came_as(size, None):
+                if size is not None and not record.came_as(self._set.name, size, None):
                     raise Rejected.because("uuid_taken")
                 return Verdict(key, record.filename, record=record, repeated=True)
             if upload and upload.refused:

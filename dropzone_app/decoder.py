@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from . import thumbnailer
+from . import cores, thumbnailer
 
 #: Bytes of a child's memory: a picture of 100 megapixels in colour, or 40 with transparency.
 MAX_MEMORY = 512 << 20
@@ -47,9 +47,10 @@ def decode(file: IO[bytes], form: str, *, pixels: int, edge: int = 0) -> bytes |
     env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     with with_descriptor(file) as source:
         try:
-            done = subprocess.run(
-                command(form, edge, pixels), stdin=source, capture_output=True, timeout=PATIENCE, env=env
-            )
+            with cores.all_used():
+                done = subprocess.run(
+                    command(form, edge, pixels), stdin=source, capture_output=True, timeout=PATIENCE, env=env
+                )
         except subprocess.TimeoutExpired:
             raise Undecided from None
     if done.returncode == 0:

@@ -104,7 +104,7 @@ def announce(
 
     def judged(file: Announced) -> State:
         if file.uuid in known:
-            return _repeated(file, known[file.uuid])
+            return _repeated(file, known[file.uuid], upload_set.name)
         check_announced(rules, display_name(file.filename), file.size)
         twin = same.get(file.sha256 or "")
         if twin is None or not may_know(of_record(twin)):
@@ -131,9 +131,9 @@ def announce(
     return told
 
 
-def _repeated(file: Announced, known: State) -> State:
+def _repeated(file: Announced, known: State, set_name: str) -> State:
     """The state of a file whose uuid came before. Rejected when it came with another file, or was refused."""
-    if known.record and not known.record.came_as(file.size, file.sha256):
+    if known.record and not known.record.came_as(set_name, file.size, file.sha256):
         raise Rejected.because("uuid_taken")
     if known.upload and known.upload.size != file.size:
         raise Rejected.because("chunk_changed", field="size")

@@ -32,7 +32,7 @@ LAYERS = (
     {"naming", "dropzone", "processes"},
     {"kinds"},
     {"content", "errors", "config", "decoder"},
-    {"thumbnailer", "languages"},
+    {"thumbnailer", "languages", "cores"},
 )
 
 # What only these may import: a module, or a folder and all in it. The first name that fits counts.

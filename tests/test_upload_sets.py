@@ -1,5 +1,6 @@
 """One declaration: what an upload set says, and what configuration may change of it."""
 
+import json
 import re
 import threading
 from pathlib import Path
@@ -973,6 +974,24 @@ def test_a_check_that_returns_where_it_should_raise_lets_nothing_in(
 
 
 # ---- what is for the view, and for another set
+
+
+def test_what_one_set_has_is_no_answer_to_who_sends_it_to_another(tmp_path: Path) -> None:
+    """Its file lies elsewhere, under other rules; a token for one set learns nothing of another's."""
+    photos, drafts = UploadSet("photos", IMAGES), UploadSet("drafts", IMAGES)
+    visitor = Visitor(make_app(tmp_path, photos, drafts))
+    body = encode(("uuid", "u"), ("file", "a.png", PNG))
+    assert visitor.post(body, "/upload/photos").status_code == 201
+    repeated = visitor.post(body, "/upload/photos")
+    assert repeated.status_code == 201
+    other = visitor.post(body, "/upload/drafts")
+    assert_refused(other, 409)
+    assert "another file was already stored under this upload's uuid" in other.text
+    asked = json.dumps({"files": [{"uuid": "u", "filename": "a.png", "size": len(PNG)}]}).encode()
+    for name, state in (("photos", "stored"), ("drafts", "refused")):
+        answer = visitor.post(asked, f"/upload/{name}/check", content_type="application/json")
+        assert answer.get_json()["uploads"]["u"]["state"] == state
+    assert not list((tmp_path / "uploads" / "drafts").glob("*"))
 
 
 def test_other_file_fields_are_left_to_the_view_as_they_came(tmp_path: Path) -> None:

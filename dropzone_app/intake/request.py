@@ -36,9 +36,9 @@ from . import OtherFile, Part
 from .chunks import IncomingChunk, is_chunk
 from .patience import Patience, TooSlow
 
-# One read of the input. gunicorn copies its whole read-ahead on every read, so that small ones are dear. Each stands in
-# memory some three times (the server's, the parser's, the digest's): bodies that come at once take smaller ones, and
-# each begins with some that fit a processor's cache. More is asked for as more has come.
+# One read of the input. Each stands in memory some three times (the server's, the parser's, the digest's): bodies that
+# come at once take smaller ones, and each begins with some that fit a processor's cache. More is asked for as more has
+# come; of gunicorn at once: it copies its whole read-ahead on every read, so that small ones are dear.
 _CHUNK = 1 << 20
 _FIRST_CHUNK = 1 << 17
 _GROWTH = 32
@@ -79,6 +79,7 @@ class Body:
             self.left = None
         #: Whether other code may have read some of it, and kept nothing.
         self.shared = False
+        self._first = _CHUNK if "gunicorn.socket" in environ else _FIRST_CHUNK
         self._received = 0
         _coming.add(self)
 
@@ -108,7 +109,7 @@ class Body:
         """The next bytes; b"" at the end, and when the client went away. Rejected when it is too slow: that was all."""
         size = min(
             size,
-            max(_FIRST_CHUNK, self._received // _GROWTH),
+            max(self._first, self._received // _GROWTH),
             max(_LEAST_CHUNK, _CHUNKS_TOGETHER // max(1, len(_coming))),
         )
         if self.left is not None:

@@ -83,8 +83,12 @@ class Record:
     #: Where its storage told that everyone may fetch it, for good; None where it told nothing.
     url: str | None = None
 
-    def came_as(self, size: int | None, sha256: str | None) -> bool:
-        """Whether a file of this size and digest can be the one that came; None in place of a digest is any."""
+    def came_as(self, set_name: str, size: int, sha256: str | None) -> bool:
+        """Whether a file for this set, of this size and digest, can be the one that came; None in place of a digest
+        is any.
+        """
+        if set_name != self.set:
+            return False
         changed = self.arrived_size is not None
         digest = self.arrived_sha256 if changed else self.sha256
         return size == (self.arrived_size if changed else self.size) and len({sha256, digest} - {None}) < 2

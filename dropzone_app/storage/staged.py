@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..cores import use_all
+
 # A digest is worth a thread of its own from here on; below, starting one costs more than it saves.
 _THREAD_FROM = 4 << 20
 # Chunks of at most 1 MiB that may wait for the digest: memory stays flat when hashing is slower than the network.
@@ -70,6 +72,7 @@ class Digest:
             _threads.release()
 
     def _work(self, waiting: queue.Queue[bytes | None]) -> None:
+        use_all()
         while (data := waiting.get()) is not None:
             self._hash.update(data)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from ..cores import use_all
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -17,7 +19,7 @@ def together(work: Callable[[_T], _R], items: Sequence[_T], at_once: int) -> lis
     """
     if at_once == 1 or len(items) < 2:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(at_once, len(items))) as pool:
+    with ThreadPoolExecutor(min(at_once, len(items)), initializer=use_all) as pool:
         begun = [pool.submit(work, item) for item in items]
         try:
             return [future.result() for future in begun]

@@ -1,0 +1,61 @@
+"""Which processor cores a worker runs on. Linux; elsewhere all of them.
+
+granian receives in one thread and calls the app in another: for each piece of a body one wakes the other. On another
+core that is an interrupt, for which a virtual machine has to ask its host, and the piece is fetched from that core's
+cache. So a worker keeps to one core where there are as many of both; what computes beside it may use all.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+#: The cores that this process may use, once it keeps to one of them.
+_all: set[int] = set()
+_held: list[socket.socket] = []
+
+
+def count() -> int:
+    """The cores that this process may use; 1 where nobody can choose among them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else 1
+
+
+def keep_to_one(server: int) -> None:
+    """Have this process, and the threads that it starts from now on, run on a core to which no other one of the same
+    ``server`` keeps, any number. Nothing changes where none is free.
+    """
+    cores = os.sched_getaffinity(0)
+    for core in sorted(cores):
+        place = socket.socket(socket.AF_UNIX)
+        try:
+            # A name without a file (unix(7)): free again when this process ends, however that happens.
+            place.bind(f"\0dropzone_app {server} core {core}")
+            os.sched_setaffinity(0, {core})
+        except OSError:
+            place.close()
+        else:
+            _held.append(place)
+            _all.update(cores)
+            return
+
+
+def use_all() -> None:
+    """Let the calling thread, and what it starts, run on each core that the process may use."""
+    if _all:
+        with suppress(OSError):
+            os.sched_setaffinity(0, _all)
+
+
+@contextmanager
+def all_used() -> Iterator[None]:
+    """Let what the calling thread starts meanwhile run on each core that the process may use."""
+    own = os.sched_getaffinity(0) if _all else None
+    use_all()
+    try:
+        yield
+    finally:
+        if own:
+            with suppress(OSError):
+                os.sched_setaffinity(0, own)
