@@ -986,7 +986,7 @@ def test_what_one_set_has_is_no_answer_to_who_sends_it_to_another(tmp_path: Path
     assert repeated.status_code == 201
     other = visitor.post(body, "/upload/drafts")
     assert_refused(other, 409)
-    assert "another file was already stored under this upload's uuid" in other.text
+    assert "Another file was already stored under this upload's uuid" in other.text
     asked = json.dumps({"files": [{"uuid": "u", "filename": "a.png", "size": len(PNG)}]}).encode()
     for name, state in (("photos", "stored"), ("drafts", "refused")):
         answer = visitor.post(asked, f"/upload/{name}/check", content_type="application/json")
