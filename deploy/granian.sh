@@ -1,6 +1,6 @@
 #!/bin/sh
 # granian for an app of your own: deploy/granian.sh shop:app, or with --factory before it where that makes the app.
-# The upload page alone is `python -m dropzone_app`, which does the same.
+# The upload page alone is `python -m dropzone_app`, which does the same, and gives each worker a core of its own.
 # A thread is held by each upload that is on its way: fewer slow ones than threads keep nobody waiting. A client that says
 # nothing any more, its machine or line gone perhaps, holds one for some 40 s (UPLOADS_MIN_RATE). A worker that is stopped has
 # ten seconds to end its requests.

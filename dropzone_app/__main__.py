@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--workers",
         type=_workers,
-        default=min(os.cpu_count() or 1, 4),
+        default=min(cores.count(), 4),
         help="processes (default: %(default)s)",
     )
     parser.add_argument(

@@ -18,14 +18,16 @@ _held: list[socket.socket] = []
 
 
 def count() -> int:
-    """The cores that this process may use; 1 where nobody can choose among them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else 1
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def keep_to_one(server: int) -> None:
     """Have this process, and the threads that it starts from now on, run on a core to which no other one of the same
     ``server`` keeps, any number. Nothing changes where none is free.
     """
+    if not hasattr(os, "sched_setaffinity"):
+        return
     cores = os.sched_getaffinity(0)
     for core in sorted(cores):
         place = socket.socket(socket.AF_UNIX)
