@@ -635,6 +635,24 @@ def test_more_is_read_at_once_as_more_has_come(monkeypatch: pytest.MonkeyPatch) 
     assert max(pieces) == 1 << 20
 
 
+@pytest.mark.parametrize(("piece", "most"), [(1000, 1 << 17), (1 << 20, 1 << 15)])
+def test_bodies_that_come_at_once_take_less_of_it_each_and_slow_ones_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, piece: int, most: int
+) -> None:
+    monkeypatch.setattr(intake_request, "_coming", WeakSet())
+
+    class Sending:
+        def read(self, size: int) -> bytes:
+            return bytes(min(size, piece))
+
+    others = [Body({"wsgi.input": Sending(), "CONTENT_LENGTH": str(9 << 20)}) for _ in range(64)]
+    for other in others:
+        other.read()
+        other.read()
+    body = body_of(bytes(9 << 20), CONTENT_LENGTH=str(9 << 20))
+    assert len(body.read()) == most
+
+
 @pytest.mark.parametrize("length", ["", "-5", "abc", "٣", None])
 def test_a_body_without_a_usable_length_is_not_read(length: str | None) -> None:
     body = body_of(b"0123", **({} if length is None else {"CONTENT_LENGTH": length}))

@@ -44,6 +44,7 @@ _FIRST_CHUNK = 1 << 17
 _GROWTH = 32
 _LEAST_CHUNK = 1 << 15
 _CHUNKS_TOGETHER = 1 << 20
+# Of whose bytes there were that many at once: who is slow is asked for little (see Patience), and takes none of it.
 _coming: WeakSet[Body] = WeakSet()
 
 # A refused body is still read, so that the client sees the answer and not a reset; but not without end.
@@ -81,7 +82,6 @@ class Body:
         self.shared = False
         self._first = _CHUNK if "gunicorn.socket" in environ else _FIRST_CHUNK
         self._received = 0
-        _coming.add(self)
 
     @staticmethod
     def of(request: Request) -> Body:
@@ -126,7 +126,9 @@ class Body:
             self.left = 0
         elif self.left is not None:
             self.left -= len(data)
-        if self.left == 0:
+        if len(data) >= _LEAST_CHUNK and self.left != 0:
+            _coming.add(self)
+        else:
             _coming.discard(self)
         return data
 
