@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from support import LiveServer, runs
 
 CORES = os.sched_getaffinity(0)
@@ -53,6 +56,66 @@ def test_each_worker_keeps_to_a_core_of_its_own_and_who_follows_it_too(
     while runs(victim) or found() != each:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_after_a_reload_each_keeps_to_a_core_again(live_server: Callable[..., LiveServer]) -> None:
+    """Each is made while the one before it still has its core."""
+    server = live_server(workers=len(CORES))
+    each = [{frozenset({core})} for core in sorted(CORES)]
+    before = set(workers_of(server))
+    os.kill(server.pid, signal.SIGHUP)
+    deadline = time.monotonic() + 60
+    while (
+        before & set(workers := workers_of(server))
+        or sorted((cores_of(pid) for pid in workers), key=str) != each
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert all(answered(server) for _ in range(20))
+    # Threads that were made since, too.
+    assert sorted((cores_of(pid) for pid in workers), key=str) == each
+
+
+ELSEWHERE = ["unshare", "--user", "--pid", "--fork", "--mount-proc"]
+
+
+@pytest.mark.skipif(
+    not shutil.which(ELSEWHERE[0])
+    or bool(subprocess.run([*ELSEWHERE, "true"], stderr=subprocess.DEVNULL).returncode),
+    reason="needs unshare(1), and leave to use it",
+)
+def test_a_server_of_another_container_takes_no_core(tmp_path: Path) -> None:
+    """Containers may share the network, and in each the server's number is 1."""
+    keep = """if True:
+        import os, sys
+        from dropzone_app import cores
+        cores.keep_to_one(1)
+        print(*os.sched_getaffinity(0), flush=True)
+        sys.stdin.read()
+    """
+    found = []
+    with ExitStack() as stack:
+        for container in [], ELSEWHERE:
+            running = stack.enter_context(
+                subprocess.Popen(
+                    [*container, sys.executable, "-c", keep],
+                    cwd=tmp_path,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            assert running.stdout
+            found.append(running.stdout.readline())
+    assert found == [f"{min(CORES)}\n"] * 2
+
+
+def test_as_many_hash_as_may_run(tmp_path: Path) -> None:
+    show = "from dropzone_app.storage.staged import _threads; print(_threads._value)"
+    for cores in CORES, {max(CORES)}:
+        some = ",".join(str(core) for core in cores)
+        command = ["taskset", "-c", some, sys.executable, "-c", show]
+        assert subprocess.check_output(command, cwd=tmp_path, text=True) == f"{len(cores)}\n"
 
 
 def test_where_not_each_can_have_one_all_use_all(live_server: Callable[..., LiveServer]) -> None:

@@ -16,14 +16,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..cores import use_all
+from ..cores import count, use_all
 
 # A digest is worth a thread of its own from here on; below, starting one costs more than it saves.
 _THREAD_FROM = 4 << 20
 # Chunks of at most 1 MiB that may wait for the digest: memory stays flat when hashing is slower than the network.
 _WAITING = 4
-# Where as many hash as there are processors, one more would only take turns with them, and hold chunks meanwhile.
-_threads = threading.BoundedSemaphore(os.cpu_count() or 1)
+# Where as many hash as there are cores to use, one more would only take turns with them, and hold chunks meanwhile.
+_threads = threading.BoundedSemaphore(count())
 # What is written at once lies in one piece of the page cache where the file system can (large folios: XFS, and ext4
 # from Linux 6.16 on). Up to eight pages the kernel has at hand, used a moment ago (PAGE_ALLOC_COSTLY_ORDER); larger
 # pieces it cuts from memory that was long idle, which a virtual machine has to get back from its host first.
