@@ -133,8 +133,9 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 class _OneQueue(Granian):  # type: ignore[misc, valid-type]  # one of two, as Python was built
-    """All workers accept from one socket: whoever has time takes the next client, and none waits in the queue of a
-    worker that is busy, or killed. On Linux granian would give each a socket of its own, and clients by chance.
+    """All workers accept from one socket: whoever has time takes the next client, and none waits to be accepted by one
+    that is stopped, or killed. On Linux granian would give each a socket of its own, and clients by chance. (A worker
+    whose threads are all held still accepts: granian looks at its connections alone, of which idle ones are many.)
     """
 
     _ssp: Any
