@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +11,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 from support import LiveServer, runs
 
 CORES = os.sched_getaffinity(0)
@@ -76,29 +74,22 @@ def test_after_a_reload_each_keeps_to_a_core_again(live_server: Callable[..., Li
     assert sorted((cores_of(pid) for pid in workers), key=str) == each
 
 
-ELSEWHERE = ["unshare", "--user", "--pid", "--fork", "--mount-proc"]
-
-
-@pytest.mark.skipif(
-    not shutil.which(ELSEWHERE[0])
-    or bool(subprocess.run([*ELSEWHERE, "true"], stderr=subprocess.DEVNULL).returncode),
-    reason="needs unshare(1), and leave to use it",
-)
 def test_a_server_of_another_container_takes_no_core(tmp_path: Path) -> None:
-    """Containers may share the network, and in each the server's number is 1."""
+    """Containers may share the network, and in each the server's number is 1: what tells them apart is whose it is."""
     keep = """if True:
         import os, sys
         from dropzone_app import cores
+        cores._numbering = {!r}.__len__
         cores.keep_to_one(1)
         print(*os.sched_getaffinity(0), flush=True)
         sys.stdin.read()
     """
     found = []
     with ExitStack() as stack:
-        for container in [], ELSEWHERE:
+        for namespace in "a", "a", "other":
             running = stack.enter_context(
                 subprocess.Popen(
-                    [*container, sys.executable, "-c", keep],
+                    [sys.executable, "-c", keep.format(namespace)],
                     cwd=tmp_path,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
@@ -107,7 +98,9 @@ def test_a_server_of_another_container_takes_no_core(tmp_path: Path) -> None:
             )
             assert running.stdout
             found.append(running.stdout.readline())
-    assert found == [f"{min(CORES)}\n"] * 2
+    first, second, elsewhere = found
+    assert first == elsewhere == f"{min(CORES)}\n"
+    assert len(CORES) == 1 or second != first
 
 
 def test_as_many_hash_as_may_run(tmp_path: Path) -> None:
